@@ -1,0 +1,133 @@
+# Everything that is needed lands in .venv and node_modules; the machine itself needs Python, make and bash.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+caller_path := $(PATH)
+# .venv/bin comes first: npm's own forge, cast and anvil commands hide a failure's exit status.
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export SOLCX_BINARY_PATH := $(CURDIR)/scripts/tooling/solcx
+
+python := .venv/bin/python
+pip := -m pip --disable-pip-version-check install -qq
+uv_version := 0.13.9
+supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+
+.PHONY: help setup demo devnet test check format abi bench nightly lock clean clean-all
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.complete ## Install everything into .venv and node_modules
+
+demo: setup ## Rent, run, prove and pay on a local chain
+	@gpgpu demo
+
+devnet: setup ## Run a local chain with the contracts deployed
+	@gpgpu devnet
+
+test: setup ## Run the tests of the contracts and of the Python packages
+	forge test
+	$(python) -m pytest
+
+check: setup .venv-slither/.complete ## Check format, lint, types, imports, contracts and ABI files
+	ruff format --check
+	ruff check
+	pyright
+	lint-imports
+	forge fmt --check
+	FOUNDRY_PROFILE=lint forge build
+	FOUNDRY_PROFILE=lint .venv-slither/bin/slither . --filter-paths node_modules --fail-medium \
+	    --exclude-informational --exclude-low --exclude-optimization
+	forge build contracts
+	$(python) -m scripts.export_abi --check
+
+format: setup ## Format the Python and Solidity sources
+	ruff format
+	ruff check --fix-only
+	forge fmt
+
+abi: setup ## Regenerate protocol/abi from the contracts
+	forge build contracts
+	$(python) -m scripts.export_abi
+
+bench: setup ## Run the benchmarks
+	$(python) -m tests.benchmarks
+
+nightly: setup ## Run the tests with many more random cases
+	FOUNDRY_PROFILE=nightly forge test
+	$(python) -m pytest --hypothesis-profile=nightly
+
+lock: .venv/.complete .venv-lock/.complete ## Renew the lock files (LOCK_FLAGS=--upgrade for newer versions)
+	.venv-lock/bin/uv pip compile $(lock_flags) --all-extras --no-emit-package torch \
+	    --override locks/overrides.in pyproject.toml locks/extra.in -o locks/requirements.lock
+	.venv-lock/bin/uv pip compile $(lock_flags) locks/slither.in -o locks/slither.lock
+	npm install --package-lock-only --ignore-scripts
+
+lock_flags = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --no-emit-index-url $(LOCK_FLAGS)
+
+clean: ## Remove what builds and tests left behind
+	rm -rf build dist .build .cache *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find protocol oracle worker scripts tests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+clean-all: clean ## Remove what was installed too
+	rm -rf .venv .venv-slither .venv-lock node_modules
+
+# A stamp is written last, so an interrupted step is repeated; it lies inside what it vouches for.
+
+.venv/.created:
+	@for candidate in $${PYTHON:-python3.12 python3.11 python3}; do \
+	    candidate=$$(PATH="$(caller_path)" type -P "$$candidate") || continue; \
+	    actual=$$("$$candidate" --version 2>/dev/null) || continue; \
+	    seen="$${seen:+$$seen, }$$actual ($$candidate)"; \
+	    "$$candidate" -c '$(supported)' || continue; \
+	    echo "Creating .venv with $$actual"; \
+	    "$$candidate" -m venv --clear .venv; \
+	    touch $@; \
+	    exit 0; \
+	done; \
+	echo "GPGPU needs Python 3.11 or 3.12; found: $${seen:-no Python}" >&2; \
+	exit 1
+
+.venv/.packages: .venv/.created locks/requirements.lock locks/torch.txt
+	@echo "Installing the Python packages"
+	@$(python) $(pip) --require-hashes -r locks/requirements.lock
+	@echo "Installing PyTorch"
+	@$(python) $(pip) -r locks/torch.txt
+	@touch $@
+
+.venv/.project: .venv/.packages pyproject.toml
+	@$(python) $(pip) --no-build-isolation --no-deps --config-settings editable_mode=compat -e .
+	@$(python) -m pip --disable-pip-version-check check >/dev/null
+	@touch $@
+
+node_modules/.complete: package-lock.json package.json .npmrc | .venv/.packages
+	@echo "Installing the contracts' tools"
+	@npm ci --ignore-scripts --loglevel=error >/dev/null
+	@touch $@
+
+.venv/.complete: .venv/.project node_modules/.complete
+	@for tool in forge cast anvil; do \
+	    binary=$$(compgen -G "node_modules/@foundry-rs/$$tool-*/bin/$$tool") || { \
+	        echo "npm has no $$tool for this machine ($$(uname -sm)) in package-lock.json" >&2; exit 1; }; \
+	    ln -sfn "../../$$binary" ".venv/bin/$$tool"; \
+	    "$$tool" --version >/dev/null; \
+	done
+	@touch $@
+	@echo "Ready"
+
+.venv-slither/.complete: locks/slither.lock | .venv/.created
+	@echo "Installing slither"
+	@$(python) -m venv --clear .venv-slither
+	@.venv-slither/bin/python $(pip) --require-hashes -r locks/slither.lock
+	@touch $@
+
+.venv-lock/.complete: | .venv/.created
+	@$(python) -m venv --clear .venv-lock
+	@.venv-lock/bin/python $(pip) uv==$(uv_version)
+	@touch $@
