@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+
+import { IProviderRegistry } from "./interfaces/IProviderRegistry.sol";
+import { ExactTransfer } from "./libraries/ExactTransfer.sol";
+import { Offer, Unit } from "./libraries/Types.sol";
+
+/// @title Providers, their stakes and their units
+contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
+    using ExactTransfer for IERC20;
+
+    struct UnitRecord {
+        // slot 0
+        address provider; // zero: unknown
+        uint16 gpuCount;
+        uint32 vramMiB;
+        // slot 1: never zero, so that booking costs no new slot
+        uint168 bookedHours;
+        uint40 registeredAt;
+        // slot 2
+        address worker;
+        // slots 3 to 6
+        bytes32 gpuClass;
+        bytes32 encryptionKey;
+        bytes32 nodeId;
+        bytes32 gpuIdsHash;
+    }
+
+    uint256 public constant MAX_GPUS_PER_UNIT = 64;
+
+    address public immutable override STAKE_TOKEN;
+    address public immutable override MARKET;
+    uint32 public immutable override UNBONDING_SECONDS;
+
+    mapping(address provider => StakeAccount) private _accounts;
+    mapping(address provider => uint96 amount) private _unbonding;
+    mapping(address account => uint96 amount) private _compensations;
+    mapping(bytes32 unitId => UnitRecord) private _units;
+    mapping(bytes32 gpuId => bytes32 unitId) private _unitOfGpu;
+
+    modifier onlyMarket() {
+        if (msg.sender != MARKET) revert OnlyMarket(MARKET, msg.sender);
+        _;
+    }
+
+    constructor(address stakeToken, address market, uint32 unbondingSeconds) {
+        if (stakeToken == address(0) || market == address(0)) revert ZeroAddress();
+        STAKE_TOKEN = stakeToken;
+        MARKET = market;
+        UNBONDING_SECONDS = unbondingSeconds;
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function stake(uint96 amount) external override nonReentrant {
+        _stake(amount);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function stakeWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        override
+        nonReentrant
+    {
+        IERC20(STAKE_TOKEN).tryPermit(msg.sender, amount, deadline, v, r, s);
+        _stake(amount);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function startUnbonding(uint96 amount) external override {
+        if (amount == 0) revert ZeroAmount();
+        StakeAccount storage account = _accounts[msg.sender];
+        uint256 free = freeStakeOf(msg.sender);
+        if (amount > free) revert InsufficientFreeStake(amount, free);
+        uint96 unbonding = _unbonding[msg.sender] + amount;
+        uint40 unbondAt = SafeCast.toUint40(block.timestamp + UNBONDING_SECONDS);
+        _unbonding[msg.sender] = unbonding;
+        account.unbondAt = unbondAt;
+        emit UnbondingStarted(msg.sender, unbonding, unbondAt);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function cancelUnbonding() external override {
+        uint96 amount = _clearUnbonding();
+        emit UnbondingCancelled(msg.sender, amount);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function withdrawStake(address to) external override nonReentrant returns (uint96 amount) {
+        if (to == address(0)) revert ZeroAddress();
+        StakeAccount storage account = _accounts[msg.sender];
+        uint40 unbondAt = account.unbondAt;
+        if (block.timestamp < unbondAt) revert StillUnbonding(unbondAt, block.timestamp);
+        amount = _clearUnbonding();
+        account.stake -= amount;
+        emit StakeWithdrawn(msg.sender, to, amount);
+        IERC20(STAKE_TOKEN).push(to, amount);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function registerUnit(Unit calldata unit, bytes32[] calldata gpuIds)
+        external
+        override
+        returns (bytes32 unitId)
+    {
+        if (unit.provider != msg.sender) revert OnlyProvider(unit.provider, msg.sender);
+        if (unit.worker == address(0)) revert ZeroAddress();
+        if (gpuIds.length == 0 || gpuIds.length > MAX_GPUS_PER_UNIT || gpuIds.length != unit.gpuCount) {
+            revert GpuCountOutOfRange(gpuIds.length, MAX_GPUS_PER_UNIT);
+        }
+        unitId = keccak256(abi.encode(unit.provider, unit.nodeId, gpuIds));
+        if (_units[unitId].provider != address(0)) revert UnitExists(unitId);
+        _claimGpus(unitId, gpuIds);
+        _units[unitId] = UnitRecord({
+            provider: unit.provider,
+            gpuCount: unit.gpuCount,
+            vramMiB: unit.vramMiB,
+            bookedHours: 0,
+            registeredAt: SafeCast.toUint40(block.timestamp),
+            worker: unit.worker,
+            gpuClass: unit.gpuClass,
+            encryptionKey: unit.encryptionKey,
+            nodeId: unit.nodeId,
+            gpuIdsHash: keccak256(abi.encode(gpuIds))
+        });
+        emit UnitRegistered(unitId, msg.sender, unit, gpuIds);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function retireUnit(bytes32 unitId, bytes32[] calldata gpuIds) external override {
+        UnitRecord storage unit = _unitOfCaller(unitId);
+        if (unit.bookedHours != 0) revert UnitBooked(unitId, unit.bookedHours);
+        bytes32 gpuIdsHash = keccak256(abi.encode(gpuIds));
+        if (gpuIdsHash != unit.gpuIdsHash) revert GpuIdsMismatch(unit.gpuIdsHash, gpuIdsHash);
+        for (uint256 i = 0; i < gpuIds.length; ++i) {
+            delete _unitOfGpu[gpuIds[i]];
+        }
+        delete _units[unitId];
+        emit UnitRetired(unitId, msg.sender);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function rotateWorker(bytes32 unitId, address worker, bytes32 encryptionKey) external override {
+        if (worker == address(0)) revert ZeroAddress();
+        UnitRecord storage unit = _unitOfCaller(unitId);
+        unit.worker = worker;
+        unit.encryptionKey = encryptionKey;
+        emit WorkerRotated(unitId, worker, encryptionKey);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function withdrawCompensation(address to) external override nonReentrant returns (uint96 amount) {
+        if (to == address(0)) revert ZeroAddress();
+        amount = _compensations[msg.sender];
+        if (amount == 0) revert NothingToWithdraw(msg.sender);
+        delete _compensations[msg.sender];
+        emit CompensationWithdrawn(msg.sender, to, amount);
+        IERC20(STAKE_TOKEN).push(to, amount);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function lock(Offer calldata offer, uint168 weeklyHours) external override onlyMarket {
+        UnitRecord storage unit = _units[offer.unitId];
+        if (
+            unit.provider != offer.provider || unit.gpuCount != offer.gpuCount
+                || unit.gpuClass != offer.gpuClass
+        ) revert UnitMismatch(offer.unitId, unit.provider, unit.gpuClass, unit.gpuCount);
+        uint168 booked = unit.bookedHours;
+        if (booked & weeklyHours != 0) revert HoursTaken(offer.unitId, booked, weeklyHours);
+        uint256 free = freeStakeOf(offer.provider);
+        if (offer.bond > free) revert InsufficientFreeStake(offer.bond, free);
+        unit.bookedHours = booked | weeklyHours;
+        _accounts[offer.provider].locked += offer.bond;
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function releaseHours(bytes32 unitId, uint168 weeklyHours) external override onlyMarket {
+        _units[unitId].bookedHours &= ~weeklyHours;
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function releaseBond(address provider, address renter, uint96 bond, uint96 compensation)
+        external
+        override
+        onlyMarket
+    {
+        StakeAccount storage account = _accounts[provider];
+        account.locked -= bond;
+        if (compensation != 0) {
+            account.stake -= compensation;
+            _compensations[renter] += compensation;
+        }
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function stakeOf(address provider)
+        external
+        view
+        override
+        returns (StakeAccount memory account, uint96 unbonding)
+    {
+        return (_accounts[provider], _unbonding[provider]);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function compensationOf(address account) external view override returns (uint96) {
+        return _compensations[account];
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function unitOf(bytes32 unitId) external view override returns (Unit memory unit, uint168 bookedHours) {
+        UnitRecord storage record = _units[unitId];
+        unit = Unit({
+            provider: record.provider,
+            worker: record.worker,
+            encryptionKey: record.encryptionKey,
+            nodeId: record.nodeId,
+            gpuClass: record.gpuClass,
+            gpuCount: record.gpuCount,
+            vramMiB: record.vramMiB
+        });
+        bookedHours = record.bookedHours;
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function workerOf(bytes32 unitId) external view override returns (address) {
+        return _units[unitId].worker;
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function unitOfGpu(bytes32 gpuId) external view override returns (bytes32) {
+        return _unitOfGpu[gpuId];
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function freeStakeOf(address provider) public view override returns (uint256) {
+        StakeAccount memory account = _accounts[provider];
+        uint256 unbonding = account.unbondAt == 0 ? 0 : _unbonding[provider];
+        return uint256(account.stake) - account.locked - unbonding;
+    }
+
+    function _stake(uint96 amount) private {
+        if (amount == 0) revert ZeroAmount();
+        _accounts[msg.sender].stake += amount;
+        emit Staked(msg.sender, amount);
+        IERC20(STAKE_TOKEN).pull(msg.sender, amount);
+    }
+
+    function _clearUnbonding() private returns (uint96 amount) {
+        amount = _unbonding[msg.sender];
+        if (amount == 0) revert NothingUnbonding();
+        delete _unbonding[msg.sender];
+        _accounts[msg.sender].unbondAt = 0;
+    }
+
+    function _claimGpus(bytes32 unitId, bytes32[] calldata gpuIds) private {
+        bytes32 previous = bytes32(0);
+        for (uint256 i = 0; i < gpuIds.length; ++i) {
+            bytes32 gpuId = gpuIds[i];
+            if (gpuId <= previous) revert GpuIdsNotAscending(previous, gpuId);
+            if (_unitOfGpu[gpuId] != bytes32(0)) revert GpuTaken(gpuId, _unitOfGpu[gpuId]);
+            _unitOfGpu[gpuId] = unitId;
+            previous = gpuId;
+        }
+    }
+
+    function _unitOfCaller(bytes32 unitId) private view returns (UnitRecord storage unit) {
+        unit = _units[unitId];
+        if (unit.provider == address(0)) revert UnitUnknown(unitId);
+        if (unit.provider != msg.sender) revert OnlyProvider(unit.provider, msg.sender);
+    }
+}
