@@ -1,0 +1,1 @@
+"""What oracle, worker and scripts agree on: types, digests, signatures and the chain's words."""

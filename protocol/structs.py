@@ -1,0 +1,282 @@
+"""The structs of contracts/libraries/Types.sol in Python: same fields, same order, snake_case.
+
+Types.sol says what each field means and in which unit. A test compares every class with the ABI.
+"""
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, Final, TypeVar, cast
+
+from protocol.codec import Registry, read_object, write_object
+from protocol.units import (
+    ZERO_ADDRESS,
+    ZERO_BYTES32,
+    ZERO_DIGEST,
+    Address,
+    Digest,
+    JobId,
+    LeaseId,
+    ProofHash,
+    UnitId,
+)
+
+T = TypeVar("T")
+
+NO_PROOF: Final = ProofHash(ZERO_BYTES32)
+
+
+class OfferKind(IntEnum):
+    RESERVED = 0
+    IDLE = 1
+
+
+class LeaseStatus(IntEnum):
+    NONE = 0
+    OPEN = 1
+    BREACHED = 2
+    CLOSED = 3
+
+
+class JobClass(IntEnum):
+    OPAQUE = 0
+    EXACT = 1
+    TRACED = 2
+
+
+class JobOutcome(IntEnum):
+    COMPLETED = 0
+    FAILED = 1
+    LIMIT_EXCEEDED = 2
+    CANCELLED = 3
+    REFUSED = 4
+
+
+class NoticeReason(IntEnum):
+    UNSPECIFIED = 0
+    WORK_DONE = 1
+    OWNER_RETURNS = 2
+    MAINTENANCE = 3
+    HARDWARE_FAULT = 4
+    UNREACHABLE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    provider: Address
+    worker: Address
+    encryption_key: bytes
+    node_id: bytes
+    gpu_class: bytes
+    gpu_count: int
+    vram_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    provider: Address
+    unit_id: UnitId
+    gpu_class: bytes
+    gpu_count: int
+    token: Address
+    price_per_hour: int
+    kind: OfferKind
+    weekly_hours: int
+    min_seconds: int
+    max_seconds: int
+    notice_seconds: int
+    bond: int
+    valid_until: int
+    salt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    offer: Offer
+    renter: Address
+    start: int
+    end: int
+    max_end: int
+    weekly_hours: int
+    fee_bps: int
+    policy_hash: Digest
+    first_order: Digest
+    gang_id: Digest
+    previous_lease_id: LeaseId
+    salt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRef:
+    plaintext_digest: Digest
+    ciphertext_digest: Digest
+    size: int
+    wrapped_keys: tuple[bytes, ...] = ()
+
+
+NO_ARTIFACT: Final = ArtifactRef(ZERO_DIGEST, ZERO_DIGEST, 0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    bundle_digest: Digest
+    entrypoint: str
+    arguments: tuple[str, ...]
+    data_root: Digest
+    initial_state_root: Digest
+    seed: int
+    steps: int
+    checkpoint_every: int
+    precision: str
+    job_class: JobClass
+    tolerance_profile: Digest
+    environment_digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    wall_seconds: int
+    memory_bytes: int
+    processes: int
+    output_bytes: int
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    lease_id: LeaseId
+    spec_digest: Digest
+    bundle: ArtifactRef
+    data: ArtifactRef
+    limits: JobLimits
+    nonce: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobReceipt:
+    lease_id: LeaseId
+    order_digest: JobId
+    spec_digest: Digest
+    unit_id: UnitId
+    attempt: int
+    input_digest: Digest
+    output_digest: Digest
+    trace_root: Digest
+    leaf_count: int
+    environment_digest: Digest
+    outcome: JobOutcome
+    exit_code: int
+    gpu_milliseconds: int
+    energy_joules: int
+    started_at: int
+    finished_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    lease_id: LeaseId
+    unit_id: UnitId
+    block_number: int
+    block_hash: bytes
+    block_timestamp: int
+    at_disposal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionProof:
+    lease_id: LeaseId
+    previous_proof: ProofHash
+    proven_seconds: int
+    jobs_completed: int
+    jobs_root: Digest
+    availability_root: Digest
+    energy_joules: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverPolicy:
+    delegate: Address
+    max_price_per_hour: int
+    gpu_class: bytes
+    min_bond: int
+    allowed_providers_root: Digest
+    max_hops: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    method: str
+    target: str
+    body_digest: Digest
+    expires_at: int
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    deposit: int = 0
+    end_offset: int = 0
+    settled_seconds: int = 0
+    pending_seconds: int = 0
+    mature_offset: int = 0
+    open_disputes: int = 0
+    status: LeaseStatus = LeaseStatus.NONE
+    flags: int = 0
+    proof_hash: ProofHash = NO_PROOF
+    renter_override: Address = ZERO_ADDRESS
+    penalty_seconds: int = 0
+    last_post_offset: int = 0
+    hops: int = 0
+
+
+STRUCTS: Final[dict[str, type]] = {
+    cls.__name__: cls
+    for cls in (
+        Unit,
+        Offer,
+        Terms,
+        ArtifactRef,
+        JobSpec,
+        JobLimits,
+        JobOrder,
+        JobReceipt,
+        Heartbeat,
+        CompletionProof,
+        FailoverPolicy,
+        SignedRequest,
+        LeaseState,
+    )
+}
+ENUMS: Final[dict[str, type[IntEnum]]] = {
+    cls.__name__: cls for cls in (OfferKind, LeaseStatus, JobClass, JobOutcome, NoticeReason)
+}
+REGISTRY: Final = Registry(STRUCTS, ENUMS)
+
+
+def to_json(value: object) -> dict[str, Any]:
+    """Keys in the struct's order; bytes as 0x hex, integers over 48 bits as decimal text, enums by name."""
+    return write_object(REGISTRY.fields_of(type(value).__name__), value)
+
+
+def from_json(cls: type[T], data: object) -> T:
+    """Strict inverse of `to_json`. BadInput for unknown or missing keys, other types, values out of range."""
+    return cls(**read_object(REGISTRY.fields_of(cls.__name__), data, cls.__name__))
+
+
+def abi_tuple(value: object) -> tuple[Any, ...]:
+    """As web3 takes a struct: a tuple in the struct's order, enums as numbers."""
+    return tuple(
+        codec.to_abi(getattr(value, name)) for name, codec in REGISTRY.fields_of(type(value).__name__)
+    )
+
+
+def from_abi(cls: type[T], data: object) -> T:
+    """A struct as web3 or eth_abi returns it: a tuple in the struct's order."""
+    members = cast(tuple[Any, ...], data)
+    codecs = REGISTRY.fields_of(cls.__name__)
+    return cls(*(codec.from_abi(item) for (_, codec), item in zip(codecs, members, strict=True)))
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
