@@ -1,0 +1,109 @@
+"""What one party signed, beside the signature that carries it through queues, the wire and evidence."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from protocol.codec import exact_keys
+from protocol.errors import BadInput
+from protocol.structs import Heartbeat, JobOrder, JobReceipt, JobSpec, from_json, to_json
+from protocol.units import Digest, hex_bytes, shorten, to_hex
+
+MAX_ARTIFACTS: Final = 8192
+_ARTIFACT_NAME: Final = re.compile(r"output|trace|log|checkpoint/(?:0|[1-9][0-9]{0,17})", re.ASCII)
+_SIGNATURE_BYTES: Final = 65
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReceipt:
+    """A worker's receipt and the SHA-256 of what it names: "output", "trace", "log", "checkpoint/<index>"."""
+
+    receipt: JobReceipt
+    signature: bytes
+    artifacts: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "receipt": to_json(self.receipt),
+            "signature": to_hex(self.signature),
+            "artifacts": {name: digest.hex() for name, digest in sorted(self.artifacts.items())},
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> "SignedReceipt":
+        found = exact_keys(data, ("receipt", "signature", "artifacts"), "SignedReceipt")
+        return cls(
+            from_json(JobReceipt, found["receipt"]),
+            _signature(found["signature"], "SignedReceipt.signature"),
+            MappingProxyType(_artifacts(found["artifacts"])),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHeartbeat:
+    heartbeat: Heartbeat
+    signature: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return {"heartbeat": to_json(self.heartbeat), "signature": to_hex(self.signature)}
+
+    @classmethod
+    def from_json(cls, data: object) -> "SignedHeartbeat":
+        found = exact_keys(data, ("heartbeat", "signature"), "SignedHeartbeat")
+        signature = _signature(found["signature"], "SignedHeartbeat.signature")
+        return cls(from_json(Heartbeat, found["heartbeat"]), signature)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOrder:
+    """A renter's order; its signature is None where the lease's own terms carry the order's hash."""
+
+    order: JobOrder
+    signature: bytes | None
+    spec: JobSpec
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "order": to_json(self.order),
+            "signature": None if self.signature is None else to_hex(self.signature),
+            "spec": to_json(self.spec),
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> "SignedOrder":
+        found = exact_keys(data, ("order", "signature", "spec"), "SignedOrder")
+        signature = found["signature"]
+        return cls(
+            from_json(JobOrder, found["order"]),
+            None if signature is None else _signature(signature, "SignedOrder.signature"),
+            from_json(JobSpec, found["spec"]),
+        )
+
+
+def _signature(data: object, subject: str) -> bytes:
+    return hex_bytes(data, _SIGNATURE_BYTES, subject)
+
+
+def _artifacts(data: object) -> dict[str, Digest]:
+    if not isinstance(data, dict):
+        raise BadInput(f"SignedReceipt.artifacts: expected an object, got {shorten(data)}")
+    found = cast(dict[str, Any], data)
+    if len(found) > MAX_ARTIFACTS:
+        raise BadInput(f"SignedReceipt.artifacts: expected at most {MAX_ARTIFACTS}, got {len(found)}")
+    return {_artifact_name(name): _sha256(digest, name) for name, digest in found.items()}
+
+
+def _artifact_name(name: str) -> str:
+    if not _ARTIFACT_NAME.fullmatch(name):
+        raise BadInput(
+            f"SignedReceipt.artifacts: expected output, trace, log or checkpoint/<i>, got {shorten(name)}"
+        )
+    return name
+
+
+def _sha256(digest: object, name: str) -> Digest:
+    if not isinstance(digest, str):
+        raise BadInput(f"SignedReceipt.artifacts[{name}]: expected 64 hex digits, got {shorten(digest)}")
+    return Digest(hex_bytes(f"0x{digest}", 32, f"SignedReceipt.artifacts[{name}]"))
