@@ -1,0 +1,1 @@
+"""What people run: deployment, development network, provider, renter, auditor and the demonstration."""

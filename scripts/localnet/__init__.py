@@ -1,0 +1,1 @@
+"""A whole network on this machine: processes that end with their parent, node, accounts and services."""
