@@ -66,7 +66,7 @@ def predicted_address(deployer: Address, nonce: int) -> Address:
 
 
 def deploy(deployer: Deployer, plan: Plan) -> DeploymentManifest:
-    """Afterwards the contracts name each other, and payment tokens are allowed if the deployer is the owner."""
+    """Afterwards the contracts name each other; a deployer who is the owner allows the payment tokens."""
     contracts = ape.project
     stake_token, payment_tokens = _tokens(deployer, plan)
     own = parse_address(str(deployer.account.address))
