@@ -14,6 +14,7 @@ ProtocolError(code, message)
 │   └── LimitExceeded             too large, too many
 └── RetryableError                may succeed later
     ├── ChainUnavailable          the node does not answer
+    ├── RpcError                  the node answers with an error
     ├── ServiceUnavailable        another service of ours does not answer
     ├── TransactionUnderpriced    the node wants a higher fee
     ├── TransactionPending        not mined in the time given
@@ -118,6 +119,18 @@ class RetryableError(_CodedError):
 
 class ChainUnavailable(RetryableError):
     default_code = "chain_unavailable"
+
+
+class RpcError(RetryableError):
+    """Error code, message and data (of a revert) as the node gave them."""
+
+    default_code = "rpc_error"
+
+    def __init__(self, method: str, rpc_code: int, rpc_message: str, data: object) -> None:
+        super().__init__(f"{method}: {rpc_message}")
+        self.rpc_code = rpc_code
+        self.rpc_message = rpc_message
+        self.data = data
 
 
 class ServiceUnavailable(RetryableError):

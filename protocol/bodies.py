@@ -1,0 +1,218 @@
+"""Bodies of the HTTP API: money is decimal text, hashes 0x hex, structs as `structs.to_json` writes them."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
+
+from protocol import structs
+from protocol.errors import BadInput, ProtocolError
+from protocol.manifest import DeploymentManifest
+from protocol.signed import SignedOrder, SignedReceipt
+from protocol.units import hex_bytes, parse_address
+
+T = TypeVar("T")
+
+JobState = Literal["waiting", "queued", "assigned", "running", "finished", "proven", "expired", "abandoned"]
+
+
+def _reads(cls: type[T], read: Callable[[object], T]) -> PlainValidator:
+    """Takes the class itself, or its JSON; pydantic reports what `read` refuses."""
+
+    def validate(value: object) -> T:
+        if isinstance(value, cls):
+            return value
+        try:
+            return read(value)
+        except BadInput as error:
+            raise ValueError(error.message) from error
+
+    return PlainValidator(validate)
+
+
+def _struct(cls: type[T]) -> tuple[PlainValidator, PlainSerializer]:
+    return _reads(cls, lambda value: structs.from_json(cls, value)), PlainSerializer(structs.to_json)
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, str) and (not value.isascii() or not value.isdigit() or len(value) > 78):
+        raise ValueError("expected a decimal number")
+    return value
+
+
+def _checked(check: Callable[[object], object]) -> BeforeValidator:
+    def validate(value: object) -> object:
+        try:
+            check(value)
+        except BadInput as error:
+            raise ValueError(error.message) from error
+        return value
+
+    return BeforeValidator(validate)
+
+
+_offer, _terms, _order = _struct(structs.Offer), _struct(structs.Terms), _struct(structs.JobOrder)
+_spec = _struct(structs.JobSpec)
+
+OfferField = Annotated[structs.Offer, *_offer]
+TermsField = Annotated[structs.Terms, *_terms]
+OrderField = Annotated[structs.JobOrder, *_order]
+SpecField = Annotated[structs.JobSpec, *_spec]
+ReceiptField = Annotated[
+    SignedReceipt,
+    _reads(SignedReceipt, SignedReceipt.from_json),
+    PlainSerializer(SignedReceipt.to_json),
+]
+ManifestField = Annotated[
+    DeploymentManifest,
+    _reads(DeploymentManifest, DeploymentManifest.from_json),
+    PlainSerializer(DeploymentManifest.to_json),
+]
+UnitsField = Annotated[int, BeforeValidator(_decimal), Field(ge=0), PlainSerializer(str, return_type=str)]
+HashField = Annotated[str, _checked(lambda value: hex_bytes(value, 32))]
+SignatureField = Annotated[str, _checked(lambda value: hex_bytes(value, 65))]
+AddressField = Annotated[str, _checked(parse_address)]
+Sha256Field = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
+Natural = Annotated[int, Field(ge=0, le=(1 << 48) - 1, strict=True)]
+
+
+class Body(BaseModel):
+    """Unknown keys are errors; a body does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ErrorBody(Body):
+    """Whatever was refused. `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: ProtocolError) -> "ErrorBody":
+        return cls(code=error.code, message=error.message)
+
+
+class HealthBody(Body):
+    """`head_block` is the node's, `indexed_block` the last one in the database; None before the first."""
+
+    status: Literal["ok", "syncing", "halted"]
+    head_block: Natural | None
+    indexed_block: Natural | None
+    workers_connected: Natural
+
+
+class DeploymentBody(Body):
+    """Public facts of the chain that this service serves."""
+
+    manifest: ManifestField
+
+
+class OfferBody(Body):
+    offer_hash: HashField
+    offer: OfferField
+    listed: bool
+    booked_hours: UnitsField
+    worker_connected: bool
+
+
+class OffersBody(Body):
+    """`next_cursor` is None on the last page."""
+
+    offers: tuple[OfferBody, ...]
+    next_cursor: str | None
+
+
+class LeaseBody(Body):
+    """Money in base units of the lease's token, the compensation in those of the stake token."""
+
+    lease_id: HashField
+    terms: TermsField
+    status: Literal["open", "breached", "closed"]
+    opened_block: Natural
+    end: Natural
+    deposit_units: UnitsField
+    settled_seconds: Natural
+    pending_seconds: Natural
+    matures_at: Natural
+    proof_hash: HashField
+    penalty_seconds: Natural
+    paid_units: UnitsField
+    fee_units: UnitsField
+    refund_units: UnitsField
+    compensation_units: UnitsField
+    hours_released: bool
+
+
+class LeasesBody(Body):
+    leases: tuple[LeaseBody, ...]
+    next_cursor: str | None
+
+
+class OrderBody(Body):
+    """POST /v1/orders. `signature` is None where the terms carry the order's hash."""
+
+    terms: TermsField
+    order: OrderField
+    spec: SpecField
+    signature: SignatureField | None
+
+    @classmethod
+    def of(cls, terms: structs.Terms, signed: SignedOrder) -> "OrderBody":
+        signature = None if signed.signature is None else "0x" + signed.signature.hex()
+        return cls(terms=terms, order=signed.order, spec=signed.spec, signature=signature)
+
+    def signed_order(self) -> SignedOrder:
+        signature = None if self.signature is None else hex_bytes(self.signature, 65)
+        return SignedOrder(self.order, signature, self.spec)
+
+
+class JobBody(Body):
+    """`attempt` is zero before the first; `receipt` and `proof_hash` are None until there are some."""
+
+    job_id: HashField
+    lease_id: HashField
+    state: JobState
+    detail: str
+    order: OrderField
+    spec: SpecField
+    attempt: Natural
+    created_at: Natural
+    updated_at: Natural
+    log_bytes: Natural
+    receipt: ReceiptField | None
+    proof_hash: HashField | None
+
+
+class JobsBody(Body):
+    jobs: tuple[JobBody, ...]
+
+
+class LogsBody(Body):
+    """Bytes [offset, next_offset) of a job's log in base64; `complete` where no more will come."""
+
+    offset: Natural
+    next_offset: Natural
+    data: str
+    complete: bool
+
+
+class ArtifactBody(Body):
+    """An artifact that is stored now. `created` is False where it already was."""
+
+    digest: Sha256Field
+    size_bytes: Natural
+    created: bool
+
+
+class EvidenceBody(Body):
+    """A proof's evidence that is stored now."""
+
+    proof_hash: HashField
+    size_bytes: Natural
+    created: bool
+
+
+def json_of(body: Body) -> dict[str, Any]:
+    """What goes over the wire."""
+    return body.model_dump(mode="json")

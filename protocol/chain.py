@@ -1,0 +1,85 @@
+"""The connection to a node: one kind of error for all that transport can do, and checks for the start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import requests
+from web3 import HTTPProvider, Web3
+from web3.exceptions import Web3Exception
+from web3.providers import JSONBaseProvider
+
+from protocol.errors import ChainUnavailable, DigestMismatch, NoCode, RpcError, WrongChain
+from protocol.keccak import keccak256
+from protocol.manifest import DeploymentManifest
+from protocol.units import BlockNumber, UnixTime, to_hex
+
+BlockTag = int | str
+"""A number, or "latest", "safe", "finalized", "pending", "earliest"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    number: BlockNumber
+    hash: bytes
+    timestamp: UnixTime
+
+
+def connect(rpc_url: str, expected_chain_id: int, timeout_seconds: float = 10) -> Web3:
+    """A node that serves the expected chain. ChainUnavailable, WrongChain."""
+    web3 = Web3(HTTPProvider(rpc_url, {"timeout": timeout_seconds}, exception_retry_configuration=None))
+    actual = int(rpc(web3, "eth_chainId", []), 16)
+    if actual != expected_chain_id:
+        raise WrongChain(f"{rpc_url}: expected chain {expected_chain_id}, got {actual}")
+    return web3
+
+
+def rpc(web3: Web3, method: str, params: Sequence[Any]) -> Any:
+    """The result of one JSON-RPC call, as parsed JSON.
+
+    ChainUnavailable where no sound answer comes; RpcError where the answer is an error.
+    """
+    provider = cast(JSONBaseProvider, web3.provider)
+    try:
+        response = provider.make_request(cast(Any, method), list(params))
+    except (requests.RequestException, Web3Exception, OSError, ValueError) as error:
+        raise ChainUnavailable(f"{method}: {type(error).__name__}: {error}") from error
+    answer = cast(dict[str, Any], response)
+    if "error" in answer:
+        raise _rpc_error(method, answer["error"])
+    if "result" not in answer:
+        raise ChainUnavailable(f"{method}: expected a result, got neither result nor error")
+    return answer["result"]
+
+
+def check_deployment(web3: Web3, manifest: DeploymentManifest) -> None:
+    """Returns where each address of the manifest carries the code that it says. NoCode, DigestMismatch."""
+    named = {manifest.market, manifest.registry, manifest.stake_token}
+    named |= {token.address for token in manifest.tokens.values()}
+    for address in sorted(named | manifest.code_hashes.keys()):
+        code = bytes.fromhex(rpc(web3, "eth_getCode", [address, "latest"])[2:])
+        if not code:
+            raise NoCode(f"{address}: expected a contract, got no code")
+        expected, actual = manifest.code_hashes.get(address), keccak256(code)
+        if expected is not None and expected != actual:
+            raise DigestMismatch(f"code of {address}: expected {to_hex(expected)}, got {to_hex(actual)}")
+
+
+def read_block(web3: Web3, block: BlockTag) -> Block:
+    """Number, hash and time of a block. ChainUnavailable where the node does not have it."""
+    tag = hex(block) if isinstance(block, int) else block
+    found = rpc(web3, "eth_getBlockByNumber", [tag, False])
+    if found is None:
+        raise ChainUnavailable(f"block {block}: expected a block, the node has none")
+    return Block(
+        BlockNumber(int(found["number"], 16)),
+        bytes.fromhex(found["hash"][2:]),
+        UnixTime(int(found["timestamp"], 16)),
+    )
+
+
+def _rpc_error(method: str, error: object) -> RpcError:
+    if not isinstance(error, dict):
+        return RpcError(method, 0, str(error), None)
+    found = cast(dict[str, Any], error)
+    return RpcError(method, int(found.get("code", 0)), str(found.get("message", "")), found.get("data"))

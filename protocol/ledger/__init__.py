@@ -1,0 +1,62 @@
+"""What the chain's events add up to: pure, and checked against what the contracts promise."""
+
+from collections.abc import Iterable
+
+from protocol.events import Event
+from protocol.ledger import market, registry
+from protocol.ledger.state import (
+    Changes,
+    CompensationEntry,
+    CreditEntry,
+    GpuEntry,
+    LeaseEntry,
+    LedgerState,
+    OfferEntry,
+    Parameters,
+    ProofEntry,
+    ProviderEntry,
+    UnitEntry,
+)
+
+__all__ = [
+    "Changes",
+    "CompensationEntry",
+    "CreditEntry",
+    "GpuEntry",
+    "LeaseEntry",
+    "LedgerState",
+    "OfferEntry",
+    "Parameters",
+    "ProofEntry",
+    "ProviderEntry",
+    "UnitEntry",
+    "apply",
+    "check",
+    "fold",
+]
+
+
+def apply(state: LedgerState, event: Event, block_timestamp: int) -> Changes:
+    """What an event in a block of that time changes. `state` stays as it is: `state.merge` takes the changes.
+
+    InvariantBroken where the event is not what the contracts promise after all events before it.
+    """
+    handler = _HANDLERS.get(type(event))
+    return handler(state, event, block_timestamp) if handler else Changes()
+
+
+def fold(parameters: Parameters, events: Iterable[tuple[Event, int]]) -> LedgerState:
+    """The state after all events, each with its block's time, from the first block of the deployment on."""
+    state = LedgerState.empty(parameters)
+    for event, block_timestamp in events:
+        state.merge(apply(state, event, block_timestamp))
+    return state
+
+
+def check(state: LedgerState) -> None:
+    """What must hold between the entries of any state, whatever led to it. InvariantBroken otherwise."""
+    registry.check(state)
+    market.check(state)
+
+
+_HANDLERS = {**registry.HANDLERS, **market.HANDLERS}

@@ -1,0 +1,134 @@
+"""Events of ProviderRegistry: stakes, units and their GPUs, compensations taken."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from eth_abi.abi import encode as abi_encode
+
+from protocol import events
+from protocol.errors import InvariantBroken
+from protocol.keccak import keccak256
+from protocol.ledger.state import (
+    Changes,
+    CompensationEntry,
+    GpuEntry,
+    Handler,
+    LedgerState,
+    ProviderEntry,
+    UnitEntry,
+    broken,
+    expect,
+    known,
+)
+from protocol.structs import LeaseStatus
+from protocol.units import UnitId
+
+
+def staked(state: LedgerState, event: events.Staked, block_timestamp: int) -> Changes:
+    entry = state.providers.get(event.provider) or ProviderEntry(event.provider)
+    return Changes(providers=(replace(entry, stake_units=entry.stake_units + event.amount),))
+
+
+def unbonding_started(state: LedgerState, event: events.UnbondingStarted, block_timestamp: int) -> Changes:
+    entry = known(event, "provider", state.providers.get(event.provider))
+    expect(event, "unbond_at", block_timestamp + state.parameters.unbonding_seconds, event.unbond_at)
+    if not entry.unbonding_units < event.unbonding <= entry.stake_units - entry.locked_units:
+        limits = f"more than {entry.unbonding_units}, at most {entry.stake_units - entry.locked_units}"
+        raise broken(event, "unbonding", limits, event.unbonding)
+    return Changes(providers=(replace(entry, unbonding_units=event.unbonding, unbond_at=event.unbond_at),))
+
+
+def unbonding_cancelled(
+    state: LedgerState, event: events.UnbondingCancelled, block_timestamp: int
+) -> Changes:
+    entry = known(event, "provider", state.providers.get(event.provider))
+    expect(event, "amount", entry.unbonding_units, event.amount)
+    return Changes(providers=(replace(entry, unbonding_units=0, unbond_at=0),))
+
+
+def stake_withdrawn(state: LedgerState, event: events.StakeWithdrawn, block_timestamp: int) -> Changes:
+    entry = known(event, "provider", state.providers.get(event.provider))
+    expect(event, "amount", entry.unbonding_units, event.amount)
+    if block_timestamp < entry.unbond_at:
+        raise broken(event, "time", f"at least {entry.unbond_at}", block_timestamp)
+    left = entry.stake_units - event.amount
+    return Changes(providers=(replace(entry, stake_units=left, unbonding_units=0, unbond_at=0),))
+
+
+def unit_registered(state: LedgerState, event: events.UnitRegistered, block_timestamp: int) -> Changes:
+    unit, gpu_ids = event.unit, event.gpu_ids
+    expect(event, "unit.provider", event.provider, unit.provider)
+    expect(event, "unit_id", _unit_id(event), event.unit_id)
+    expect(event, "number of GPUs", unit.gpu_count, len(gpu_ids))
+    expect(event, "GPU ids", tuple(sorted(set(gpu_ids))), gpu_ids)
+    before = state.units.get(event.unit_id)
+    if before is not None and not before.retired:
+        raise broken(event, "unit", "unknown or retired", "registered")
+    for gpu_id in gpu_ids:
+        expect(event, f"unit of GPU 0x{gpu_id.hex()}", None, state.gpus.get(gpu_id))
+    entry = UnitEntry(event.unit_id, unit, gpu_ids, 0, False, event.position)
+    return Changes(units=(entry,), gpus=tuple(GpuEntry(gpu_id, event.unit_id) for gpu_id in gpu_ids))
+
+
+def unit_retired(state: LedgerState, event: events.UnitRetired, block_timestamp: int) -> Changes:
+    entry = _live_unit(state, event, event.unit_id)
+    expect(event, "provider", entry.unit.provider, event.provider)
+    expect(event, "booked hours", 0, entry.booked_hours)
+    return Changes(
+        units=(replace(entry, retired=True),), gpus=tuple(GpuEntry(gpu_id, None) for gpu_id in entry.gpu_ids)
+    )
+
+
+def worker_rotated(state: LedgerState, event: events.WorkerRotated, block_timestamp: int) -> Changes:
+    entry = _live_unit(state, event, event.unit_id)
+    unit = replace(entry.unit, worker=event.worker, encryption_key=event.encryption_key)
+    return Changes(units=(replace(entry, unit=unit),))
+
+
+def compensation_withdrawn(
+    state: LedgerState, event: events.CompensationWithdrawn, block_timestamp: int
+) -> Changes:
+    expect(event, "amount", state.compensations.get(event.account, 0), event.amount)
+    return Changes(compensations=(CompensationEntry(event.account, 0),))
+
+
+def check(state: LedgerState) -> None:
+    """Locked stake is the sum of the bonds of leases not closed; a GPU's unit lists it."""
+    locked = dict.fromkeys(state.providers, 0)
+    for lease in state.leases.values():
+        if lease.status is not LeaseStatus.CLOSED:
+            locked[lease.terms.offer.provider] += lease.terms.offer.bond
+    for provider, entry in state.providers.items():
+        if entry.locked_units != locked[provider]:
+            raise InvariantBroken(locked[provider], entry.locked_units, subject=f"stake locked of {provider}")
+        if entry.free_units < 0:
+            raise InvariantBroken("at least 0", entry.free_units, subject=f"free stake of {provider}")
+    listed = {gpu: unit.unit_id for unit in state.units.values() if not unit.retired for gpu in unit.gpu_ids}
+    if listed != state.gpus:
+        raise InvariantBroken(len(listed), len(state.gpus), subject="GPUs in units")
+
+
+def _live_unit(
+    state: LedgerState, event: events.UnitRetired | events.WorkerRotated, unit_id: UnitId
+) -> UnitEntry:
+    entry = known(event, "unit", state.units.get(unit_id))
+    expect(event, "unit retired", False, entry.retired)
+    return entry
+
+
+def _unit_id(event: events.UnitRegistered) -> bytes:
+    members = (event.unit.provider, event.unit.node_id, list(event.gpu_ids))
+    return keccak256(abi_encode(("address", "bytes32", "bytes32[]"), members))
+
+
+HANDLERS: Final[Mapping[type[events.Event], Handler]] = {
+    events.Staked: staked,
+    events.UnbondingStarted: unbonding_started,
+    events.UnbondingCancelled: unbonding_cancelled,
+    events.StakeWithdrawn: stake_withdrawn,
+    events.UnitRegistered: unit_registered,
+    events.UnitRetired: unit_retired,
+    events.WorkerRotated: worker_rotated,
+    events.CompensationWithdrawn: compensation_withdrawn,
+}
