@@ -8,7 +8,6 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 caller_path := $(PATH)
-# .venv/bin comes first: npm's own forge, cast and anvil commands hide a failure's exit status.
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export SOLCX_BINARY_PATH := $(CURDIR)/scripts/tooling/solcx
 
@@ -108,15 +107,15 @@ clean-all: clean ## Remove what was installed too
 
 node_modules/.complete: package-lock.json package.json .npmrc | .venv/.packages
 	@echo "Installing the contracts' tools"
-	@npm ci --ignore-scripts --loglevel=error >/dev/null
+	@NODE_USE_SYSTEM_CA=1 npm ci --ignore-scripts --loglevel=error >/dev/null
 	@touch $@
 
+# The commands also go beside the interpreter, where Python code finds them without a PATH.
 .venv/.complete: .venv/.project node_modules/.complete
-	@for tool in forge cast anvil; do \
-	    binary=$$(compgen -G "node_modules/@foundry-rs/$$tool-*/bin/$$tool") || { \
-	        echo "npm has no $$tool for this machine ($$(uname -sm)) in package-lock.json" >&2; exit 1; }; \
-	    ln -sfn "../../$$binary" ".venv/bin/$$tool"; \
-	    "$$tool" --version >/dev/null; \
+	@for tool in anvil cast forge; do \
+	    "node_modules/.bin/$$tool" --version >/dev/null || { \
+	        echo "npm has no $$tool that runs on this machine ($$(uname -sm))" >&2; exit 1; }; \
+	    ln -sfn "../../node_modules/.bin/$$tool" ".venv/bin/$$tool"; \
 	done
 	@touch $@
 	@echo "Ready"
