@@ -22,6 +22,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.complete ## Install everything into .venv and node_modules
+	@:
 
 demo: setup ## Rent, run, prove and pay on a local chain
 	@gpgpu demo
