@@ -1,0 +1,46 @@
+"""Which orders a worker must run: bound to a lease, to a spec, and authorised by its renter."""
+
+from dataclasses import replace
+
+from protocol.errors import DigestMismatch, SignatureInvalid
+from protocol.structs import JobOrder, JobSpec, Terms
+from protocol.typed_data import Domain, check_signature, digest, hash_struct
+from protocol.units import ZERO_BYTES32, Digest, JobId, LeaseId, to_hex
+
+
+def lease_id(domain: Domain, terms: Terms) -> LeaseId:
+    """EIP-712 digest of a lease's opening terms."""
+    return LeaseId(digest(domain, terms))
+
+
+def job_id(domain: Domain, order: JobOrder) -> JobId:
+    """EIP-712 digest of an order that names its lease."""
+    return JobId(digest(domain, order))
+
+
+def first_order_hash(order: JobOrder) -> Digest:
+    """What `Terms.first_order` carries: hashStruct with the lease's id, which depends on it, as zero."""
+    return hash_struct(replace(order, lease_id=LeaseId(ZERO_BYTES32)))
+
+
+def check_order(
+    domain: Domain, terms: Terms, order: JobOrder, signature: bytes | None, spec: JobSpec
+) -> JobId:
+    """The job's id, where the order is sound: DigestMismatch or SignatureInvalid otherwise.
+
+    Says nothing of time: whether the lease runs and the order's deadline has passed is for the caller.
+    """
+    _equal("order's lease", lease_id(domain, terms), order.lease_id)
+    _equal("order's spec digest", hash_struct(spec), order.spec_digest)
+    _equal("order's bundle", spec.bundle_digest, order.bundle.plaintext_digest)
+    _equal("order's data", spec.data_root, order.data.plaintext_digest)
+    if signature is not None:
+        check_signature(domain, order, signature, terms.renter)
+    elif first_order_hash(order) != terms.first_order:
+        raise SignatureInvalid("order: expected the renter's signature, or to be the first one of its terms")
+    return job_id(domain, order)
+
+
+def _equal(what: str, expected: bytes, actual: bytes) -> None:
+    if expected != actual:
+        raise DigestMismatch(f"{what}: expected {to_hex(expected)}, got {to_hex(actual)}")
