@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { Test } from "forge-std/Test.sol";
+
+import { Digests } from "../../contracts/Digests.sol";
+import { LeaseMarket } from "../../contracts/LeaseMarket.sol";
+import { ProviderRegistry } from "../../contracts/ProviderRegistry.sol";
+import { ILeaseMarket } from "../../contracts/interfaces/ILeaseMarket.sol";
+import { IProviderRegistry } from "../../contracts/interfaces/IProviderRegistry.sol";
+import {
+    CompletionProof,
+    LeaseState,
+    LeaseStatus,
+    NoticeReason,
+    Offer,
+    OfferKind,
+    Terms,
+    Unit
+} from "../../contracts/libraries/Types.sol";
+import { DevToken } from "../../contracts/test/DevToken.sol";
+
+/// @title A deployed protocol with one staked provider, one unit and a renter with money
+/// @notice Time is moved with `skip`; the clock starts at a Monday midnight, hour 0 of every mask.
+abstract contract Base is Test {
+    uint40 internal constant MONDAY = 1_893_974_400; // 2030-01-07 00:00 UTC
+    uint168 internal constant ALWAYS = type(uint168).max;
+    uint32 internal constant CHALLENGE_SECONDS = 10 minutes;
+    uint32 internal constant PROOF_GRACE_SECONDS = 6 hours;
+    uint32 internal constant UNBONDING_SECONDS = 14 days;
+    uint16 internal constant FEE_BPS = 200;
+    uint96 internal constant STAKE = 10_000e18;
+    uint96 internal constant BOND = 600e18;
+    /// Slot of `_leases` in LeaseMarket, for states that only a later version can reach.
+    uint256 private constant LEASES_SLOT = 8;
+
+    address internal immutable OWNER = makeAddr("owner");
+    address internal immutable TREASURY = makeAddr("treasury");
+    address internal immutable PROVIDER = makeAddr("provider");
+    address internal immutable WORKER = makeAddr("worker");
+    address internal immutable KEEPER = makeAddr("keeper");
+    address internal immutable STRANGER = makeAddr("stranger");
+    address internal immutable RENTER;
+    uint256 internal immutable RENTER_KEY;
+
+    DevToken internal stakeToken;
+    DevToken internal token;
+    ProviderRegistry internal registry;
+    LeaseMarket internal market;
+    Digests internal digests;
+    bytes32 internal unitId;
+
+    constructor() {
+        (RENTER, RENTER_KEY) = makeAddrAndKey("renter");
+    }
+
+    function setUp() public virtual {
+        vm.warp(MONDAY);
+        stakeToken = new DevToken("Stake", "STK", 18);
+        token = new DevToken("Dollar", "USD", 6);
+        digests = new Digests();
+        (registry, market) = deploy(address(stakeToken));
+        vm.prank(OWNER);
+        market.allowToken(address(token), true);
+        stakeAs(PROVIDER, STAKE);
+        unitId = registerUnitAs(PROVIDER, WORKER, "node", gpuIdsOf("gpu", 2));
+        token.mint(RENTER, 1e15);
+        vm.prank(RENTER);
+        token.approve(address(market), type(uint256).max);
+    }
+
+    /// Each contract needs the other's address: the market's is known before it exists.
+    function deploy(address stakeToken_) internal returns (ProviderRegistry registry_, LeaseMarket market_) {
+        address expected = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        registry_ = new ProviderRegistry(stakeToken_, expected, UNBONDING_SECONDS);
+        market_ = new LeaseMarket(registry_, OWNER, TREASURY, FEE_BPS, CHALLENGE_SECONDS, PROOF_GRACE_SECONDS);
+        assertEq(address(market_), expected, "market's address");
+    }
+
+    function stakeAs(address provider, uint96 amount) internal {
+        stakeToken.mint(provider, amount);
+        vm.startPrank(provider);
+        stakeToken.approve(address(registry), amount);
+        registry.stake(amount);
+        vm.stopPrank();
+    }
+
+    function registerUnitAs(address provider, address worker, bytes32 nodeId, bytes32[] memory gpuIds)
+        internal
+        returns (bytes32)
+    {
+        vm.prank(provider);
+        return registry.registerUnit(unitOf(provider, worker, nodeId, uint16(gpuIds.length)), gpuIds);
+    }
+
+    function unitOf(address provider, address worker, bytes32 nodeId, uint16 gpuCount)
+        internal
+        pure
+        returns (Unit memory)
+    {
+        return Unit({
+            provider: provider,
+            worker: worker,
+            encryptionKey: keccak256("encryption key"),
+            nodeId: nodeId,
+            gpuClass: "RTX 4090",
+            gpuCount: gpuCount,
+            vramMiB: 24_564
+        });
+    }
+
+    function gpuIdsOf(string memory host, uint256 count) internal pure returns (bytes32[] memory ids) {
+        ids = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            ids[i] = keccak256(abi.encode(host, i));
+            for (uint256 j = i; j > 0 && ids[j] < ids[j - 1]; --j) {
+                (ids[j], ids[j - 1]) = (ids[j - 1], ids[j]);
+            }
+        }
+    }
+
+    /// 3.60 a hour: a thousand base units a second.
+    function defaultOffer() internal view returns (Offer memory) {
+        return Offer({
+            provider: PROVIDER,
+            unitId: unitId,
+            gpuClass: "RTX 4090",
+            gpuCount: 2,
+            token: address(token),
+            pricePerHour: 3.6e6,
+            kind: OfferKind.RESERVED,
+            weeklyHours: ALWAYS,
+            minSeconds: 2 hours,
+            maxSeconds: 30 days,
+            noticeSeconds: 1 hours,
+            bond: BOND,
+            validUntil: MONDAY + 1 days,
+            salt: 1
+        });
+    }
+
+    /// Ten hours from now on.
+    function defaultTerms() internal view returns (Terms memory) {
+        return termsFor(defaultOffer());
+    }
+
+    function termsFor(Offer memory offer) internal view returns (Terms memory) {
+        uint40 start = uint40(vm.getBlockTimestamp());
+        return Terms({
+            offer: offer,
+            renter: RENTER,
+            start: start,
+            end: start + 10 hours,
+            maxEnd: start + 20 hours,
+            weeklyHours: offer.weeklyHours,
+            feeBps: FEE_BPS,
+            policyHash: 0,
+            firstOrder: 0,
+            gangId: 0,
+            previousLeaseId: 0,
+            salt: 1
+        });
+    }
+
+    function listOffer(Offer memory offer) internal returns (bytes32) {
+        vm.prank(offer.provider);
+        return market.list(offer);
+    }
+
+    /// Lists the offer where it is not, and opens.
+    function openLease(Terms memory terms) internal returns (bytes32) {
+        if (market.listedBy(digests.hashOffer(terms.offer)) == address(0)) listOffer(terms.offer);
+        vm.prank(terms.renter);
+        return market.open(terms);
+    }
+
+    function openDefault() internal returns (Terms memory terms, bytes32 leaseId) {
+        terms = defaultTerms();
+        leaseId = openLease(terms);
+    }
+
+    /// The next proof in the lease's chain.
+    function proofOf(Terms memory terms, uint32 provenSeconds)
+        internal
+        view
+        returns (CompletionProof memory)
+    {
+        bytes32 leaseId = market.leaseIdOf(terms);
+        return CompletionProof({
+            leaseId: leaseId,
+            previousProof: market.leaseState(leaseId).proofHash,
+            provenSeconds: provenSeconds,
+            jobsCompleted: 3,
+            jobsRoot: keccak256("jobs"),
+            availabilityRoot: keccak256("heartbeats"),
+            energyJoules: 1_000_000
+        });
+    }
+
+    function postProof(Terms memory terms, uint32 provenSeconds) internal returns (bytes32 proofHash) {
+        CompletionProof memory proof = proofOf(terms, provenSeconds);
+        vm.prank(registry.workerOf(terms.offer.unitId));
+        market.postProof(terms, proof);
+        return digests.hashCompletionProof(proof);
+    }
+
+    /// Posts, waits and settles.
+    function prove(Terms memory terms, uint32 provenSeconds) internal returns (uint96 pay, uint96 fee) {
+        postProof(terms, provenSeconds);
+        skip(CHALLENGE_SECONDS);
+        return market.settle(terms);
+    }
+
+    function giveNoticeAs(address by, Terms memory terms) internal {
+        vm.prank(by);
+        market.giveNotice(terms, NoticeReason.WORK_DONE, bytes32(0));
+    }
+
+    function closeAs(address by, Terms memory terms) internal {
+        vm.prank(by);
+        market.close(terms);
+    }
+
+    /// The renter's permit, good until now.
+    function signPermit(DevToken permitted, address spender, uint256 amount)
+        internal
+        view
+        returns (uint8 v, bytes32 r, bytes32 s)
+    {
+        bytes32 permitHash = keccak256(
+            abi.encode(
+                keccak256(
+                    "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+                ),
+                RENTER,
+                spender,
+                amount,
+                permitted.nonces(RENTER),
+                vm.getBlockTimestamp()
+            )
+        );
+        return vm.sign(
+            RENTER_KEY, keccak256(abi.encodePacked(hex"1901", permitted.DOMAIN_SEPARATOR(), permitHash))
+        );
+    }
+
+    function skipTo(uint256 instant) internal {
+        skip(instant - vm.getBlockTimestamp());
+    }
+
+    /// The first second at which any lease of these terms can be closed whatever was proven.
+    function skipPastLastPost(Terms memory terms) internal {
+        skipTo(endOf(terms) + PROOF_GRACE_SECONDS + 1);
+    }
+
+    function stateOf(Terms memory terms) internal view returns (LeaseState memory) {
+        return market.leaseState(market.leaseIdOf(terms));
+    }
+
+    function endOf(Terms memory terms) internal view returns (uint256) {
+        return uint256(terms.start) + stateOf(terms).endOffset;
+    }
+
+    function creditOf(address account) internal view returns (uint256) {
+        return market.creditOf(address(token), account);
+    }
+
+    function bookedHoursOf(bytes32 unitId_) internal view returns (uint168 booked) {
+        (, booked) = registry.unitOf(unitId_);
+    }
+
+    function stakeOf(address provider) internal view returns (uint96 staked, uint96 locked) {
+        (IProviderRegistry.StakeAccount memory account,) = registry.stakeOf(provider);
+        return (account.stake, account.locked);
+    }
+
+    /// What only disputes can bring about, which this version of the market has not.
+    function forceDispute(bytes32 leaseId, uint16 openDisputes) internal {
+        bytes32 slot = keccak256(abi.encode(leaseId, LEASES_SLOT));
+        uint256 word = uint256(vm.load(address(market), slot));
+        vm.store(
+            address(market), slot, bytes32(word & ~(uint256(0xffff) << 224) | uint256(openDisputes) << 224)
+        );
+        assertEq(market.leaseState(leaseId).openDisputes, openDisputes, "slot of the lease");
+    }
+
+    function forceStatus(bytes32 leaseId, LeaseStatus status) internal {
+        bytes32 slot = keccak256(abi.encode(leaseId, LEASES_SLOT));
+        uint256 word = uint256(vm.load(address(market), slot));
+        vm.store(address(market), slot, bytes32(word & ~(uint256(0xff) << 240) | uint256(status) << 240));
+        assertEq(uint8(market.leaseState(leaseId).status), uint8(status), "slot of the lease");
+    }
+
+    function leaseNotOpen(bytes32 leaseId, LeaseStatus status) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(ILeaseMarket.LeaseNotOpen.selector, leaseId, status);
+    }
+}

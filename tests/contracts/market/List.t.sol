@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { Offer, Terms } from "../../../contracts/libraries/Types.sol";
+import { Base } from "../Base.sol";
+
+contract ListTest is Base {
+    function test_RevertWhen_CallerIsNotProvider() external {
+        Offer memory offer = defaultOffer();
+        _expectOnlyProvider();
+        vm.prank(STRANGER);
+        market.list(offer);
+    }
+
+    function test_RevertWhen_TokenIsNotAllowed() external {
+        Offer memory offer = defaultOffer();
+        offer.token = address(stakeToken);
+        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.TokenNotAllowed.selector, address(stakeToken)));
+        listOffer(offer);
+    }
+
+    function test_RevertWhen_OfferHasExpired() external {
+        Offer memory offer = defaultOffer();
+        offer.validUntil = MONDAY - 1;
+        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferExpired.selector, MONDAY - 1, MONDAY));
+        listOffer(offer);
+    }
+
+    function test_RevertWhen_LeastDurationExceedsGreatest() external {
+        _expectDurationInvalid(3601, 3600);
+    }
+
+    function test_RevertWhen_GreatestDurationIsZero() external {
+        _expectDurationInvalid(0, 0);
+    }
+
+    function test_RevertWhen_GreatestDurationExceedsTheHorizon() external {
+        _expectDurationInvalid(0, 400 days + 1);
+    }
+
+    function test_RevertWhen_OfferIsListedAlready() external {
+        bytes32 offerHash = listOffer(defaultOffer());
+        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferAlreadyListed.selector, offerHash));
+        listOffer(defaultOffer());
+    }
+
+    function test_WhenOfferExpiresThisSecond() external {
+        Offer memory offer = defaultOffer();
+        offer.validUntil = MONDAY;
+        (offer.minSeconds, offer.maxSeconds) = (400 days, 400 days);
+        assertEq(market.listedBy(listOffer(offer)), PROVIDER);
+    }
+
+    function test_WhenOfferIsValid() external {
+        Offer memory offer = defaultOffer();
+        bytes32 expected = digests.hashOffer(offer);
+        vm.expectEmit(address(market));
+        emit ILeaseMarket.OfferListed(expected, PROVIDER, unitId, offer);
+        assertEq(listOffer(offer), expected);
+        assertEq(market.listedBy(expected), PROVIDER);
+    }
+
+    function test_RevertWhen_UnlistedOfferIsNotListed() external {
+        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferNotListed.selector, bytes32("none")));
+        vm.prank(PROVIDER);
+        market.unlist("none");
+    }
+
+    function test_RevertWhen_AnotherUnlists() external {
+        bytes32 offerHash = listOffer(defaultOffer());
+        _expectOnlyProvider();
+        vm.prank(STRANGER);
+        market.unlist(offerHash);
+    }
+
+    function test_WhenProviderUnlists() external {
+        bytes32 offerHash = listOffer(defaultOffer());
+        vm.expectEmit(address(market));
+        emit ILeaseMarket.OfferUnlisted(offerHash, PROVIDER);
+        _unlist(offerHash);
+        assertEq(market.listedBy(offerHash), address(0));
+        Terms memory terms = defaultTerms();
+        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferNotListed.selector, offerHash));
+        vm.prank(RENTER);
+        market.open(terms);
+    }
+
+    function test_WhenListedAgain() external {
+        bytes32 offerHash = listOffer(defaultOffer());
+        _unlist(offerHash);
+        assertEq(listOffer(defaultOffer()), offerHash);
+        assertEq(market.listedBy(offerHash), PROVIDER);
+    }
+
+    function test_WhenALeaseIsOpen() external {
+        (Terms memory terms, bytes32 leaseId) = openDefault();
+        bytes memory before = abi.encode(market.leaseState(leaseId));
+        _unlist(digests.hashOffer(terms.offer));
+        assertEq(abi.encode(market.leaseState(leaseId)), before);
+        skipTo(terms.end);
+        (uint96 pay, uint96 fee) = prove(terms, 10 hours);
+        assertEq(uint256(pay) + fee, 36e6);
+        closeAs(KEEPER, terms);
+    }
+
+    function _unlist(bytes32 offerHash) private {
+        vm.prank(PROVIDER);
+        market.unlist(offerHash);
+    }
+
+    function _expectOnlyProvider() private {
+        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OnlyProvider.selector, PROVIDER, STRANGER));
+    }
+
+    function _expectDurationInvalid(uint32 minSeconds, uint32 maxSeconds) private {
+        Offer memory offer = defaultOffer();
+        (offer.minSeconds, offer.maxSeconds) = (minSeconds, maxSeconds);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ILeaseMarket.OfferDurationInvalid.selector, minSeconds, maxSeconds, 400 days
+            )
+        );
+        listOffer(offer);
+    }
+}
