@@ -1,0 +1,149 @@
+"""Orders in; jobs and their logs out, to the two parties of the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from oracle.api.auth import Caller, signed
+from oracle.api.errors import ApiError, bad_input, json_response
+from oracle.api.parameters import (
+    Limit,
+    Offset,
+    WaitSeconds,
+    check_party,
+    job_id_of,
+    lease_id_of,
+)
+from oracle.api.services import Services, services_of
+from oracle.api.views import job_body, logs_body
+from oracle.clock import later_of
+from oracle.schedule import has_ended
+from oracle.store import attempts, entities, history, jobs
+from oracle.store.engine import Transaction
+from protocol.bodies import JobsBody, LogsBody, OrderBody
+from protocol.orders import check_order
+from protocol.units import Address, JobId
+
+router = APIRouter(prefix="/v1")
+
+Signed = Annotated[Caller, Depends(signed)]
+
+
+@router.post("/orders")
+def post_order(request: Request, caller: Signed) -> Response:
+    """Signed, by the renter of the terms, who alone may order. The same order again gets the same job."""
+    services = services_of(request)
+    try:
+        order = OrderBody.model_validate_json(caller.body)
+    except ValidationError as error:
+        raise bad_input(error) from error
+    if caller.address != order.terms.renter:
+        raise ApiError(403, "not_the_renter", f"expected {order.terms.renter}, got {caller.address}")
+    signed_order = order.signed_order()
+    job_id = check_order(services.domain, order.terms, order.order, signed_order.signature, order.spec)
+    with services.store.write() as transaction:
+        created = jobs.get_job(transaction, job_id) is None
+        if created:
+            _check_new_order(transaction, services, order)
+            now = services.now()
+            jobs.insert_job(transaction, job_id, order.terms.renter, order.terms, signed_order, now)
+        job = jobs.get_job(transaction, job_id)
+        assert job is not None  # noqa: S101 - inserted above, in the same transaction
+        body = job_body(transaction, services.logs, job)
+    services.wake_dispatcher()
+    return json_response(body, HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+
+@router.get("/jobs/{job_id}")
+def read_job(request: Request, job_id: str, caller: Signed) -> Response:
+    """Signed, by the renter or the worker of the lease: a job says what a renter computes."""
+    services = services_of(request)
+    with services.store.read() as transaction:
+        job = _readable_job(transaction, job_id_of(job_id), caller.address)
+        body = job_body(transaction, services.logs, job)
+    return json_response(body)
+
+
+@router.get("/leases/{lease_id}/jobs")
+def list_jobs(
+    request: Request, lease_id: str, caller: Signed, offset: Offset = 0, limit: Limit = 500
+) -> Response:
+    """Signed, by the renter or the worker of the lease. In the order in which they came in."""
+    services = services_of(request)
+    wanted = lease_id_of(lease_id)
+    with services.store.read() as transaction:
+        lease = entities.get_lease(transaction, wanted)
+        found = jobs.list_jobs(transaction, wanted, offset, limit)
+        terms = lease.terms if lease else next((job.terms for job in found), None)
+        if terms is None:
+            raise ApiError(404, "unknown_lease", "no such lease in the blocks that are indexed, and no job")
+        check_party(transaction, terms, caller.address)
+        body = JobsBody(jobs=tuple(job_body(transaction, services.logs, job) for job in found))
+    return json_response(body)
+
+
+@router.get("/jobs/{job_id}/logs")
+async def read_logs(
+    request: Request, job_id: str, caller: Signed, offset: Offset = 0, wait_seconds: WaitSeconds = 0
+) -> Response:
+    """Signed, by the renter or the worker of the lease. Waits for news at the end of what there is."""
+    services = services_of(request)
+    wanted = job_id_of(job_id)
+    deadline = asyncio.get_running_loop().time() + wait_seconds
+    with services.wakeups.subscribe(wanted) as changed:
+        while True:
+            changed.clear()
+            body = await run_in_threadpool(_read_logs, services, wanted, caller.address, offset)
+            left_seconds = deadline - asyncio.get_running_loop().time()
+            if body.data or body.complete or left_seconds <= 0 or services.stopping.is_set():
+                return json_response(body)
+            try:
+                async with asyncio.timeout(left_seconds):
+                    await changed.wait()
+            except TimeoutError:
+                return json_response(body)
+
+
+def _read_logs(services: Services, job_id: JobId, caller: Address, offset: int) -> LogsBody:
+    with services.store.read() as transaction:
+        job = _readable_job(transaction, job_id, caller)
+        attempt = attempts.latest_attempt(transaction, job_id)
+    return logs_body(services.logs, job_id, attempt.attempt if attempt else 0, job.state, offset)
+
+
+def _readable_job(transaction: Transaction, job_id: JobId, caller: Address) -> jobs.JobEntry:
+    job = jobs.get_job(transaction, job_id)
+    if job is None:
+        raise ApiError(404, "unknown_job", "no such job")
+    check_party(transaction, job.terms, caller)
+    return job
+
+
+def _check_new_order(transaction: Transaction, services: Services, order: OrderBody) -> None:
+    settings = services.settings
+    lease_id = order.order.lease_id
+    cursor = history.get_cursor(transaction)
+    now = later_of(services.now(), cursor.timestamp if cursor else None)
+    if order.order.deadline < now:
+        raise ApiError(422, "expired", f"deadline: expected at least {now}, got {order.order.deadline}")
+    lease = entities.get_lease(transaction, lease_id)
+    if lease is None:
+        waiting = jobs.count_orphans(transaction, order.terms.renter)
+        if (
+            waiting >= settings.max_orders_before_lease
+            or jobs.count_orphans(transaction) >= settings.max_orders_before_lease_total
+        ):
+            raise ApiError(429, "too_many_orders", "too many orders wait for leases that are not indexed yet")
+    elif has_ended(lease, now):
+        raise ApiError(
+            409, "lease_over", f"the lease ended at {lease.end}, status {lease.status.name.lower()}"
+        )
+    if jobs.count_jobs(transaction, lease_id) >= settings.max_jobs_per_lease:
+        raise ApiError(429, "too_many_jobs", f"expected at most {settings.max_jobs_per_lease} jobs a lease")

@@ -1,0 +1,65 @@
+"""Ids, pages and parties as the routers read them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from oracle.api.errors import ApiError
+from oracle.store import entities
+from oracle.store.engine import Transaction
+from protocol.errors import BadInput
+from protocol.structs import Terms
+from protocol.units import Address, Digest, JobId, LeaseId, ProofHash, hex_bytes
+
+MAX_PAGE = 500
+MAX_OFFSET = 1 << 53
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
+WaitSeconds = Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)]
+Cursor = Annotated[str | None, Query(max_length=128)]
+
+
+def job_id_of(text: str) -> JobId:
+    return JobId(hex_bytes(text, 32, "job id"))
+
+
+def lease_id_of(text: str) -> LeaseId:
+    return LeaseId(hex_bytes(text, 32, "lease id"))
+
+
+def proof_hash_of(text: str) -> ProofHash:
+    return ProofHash(hex_bytes(text, 32, "proof hash"))
+
+
+def sha256_of(text: str) -> Digest:
+    return Digest(hex_bytes(f"0x{text}", 32, "sha256"))
+
+
+def read_cursor(text: str | None) -> tuple[int, bytes]:
+    """A place in a list sorted by a number and a hash; None is before its first entry."""
+    if text is None:
+        return 0, b""
+    number, _, tail = text.partition("-")
+    if not (number.isascii() and number.isdigit()) or len(number) > 29:
+        raise BadInput("cursor: expected the `next_cursor` of a page")
+    return int(number), hex_bytes(f"0x{tail}", 32, "cursor")
+
+
+def write_cursor(number: int, tail: bytes) -> str:
+    return f"{number}-{tail.hex()}"
+
+
+def check_party(transaction: Transaction, terms: Terms, caller: Address) -> None:
+    """Returns where the caller is the renter of these terms, or the worker of their unit. 403 otherwise."""
+    if caller == terms.renter or caller == worker_of(transaction, terms):
+        return
+    raise ApiError(403, "not_a_party", f"expected the renter or the worker of the lease, got {caller}")
+
+
+def worker_of(transaction: Transaction, terms: Terms) -> Address | None:
+    """The unit's worker as the chain has it now; a key that was rotated away is none."""
+    unit = entities.get_unit(transaction, terms.offer.unit_id)
+    return unit.unit.worker if unit else None

@@ -1,0 +1,47 @@
+"""What the routers call: built once at the start, reached through the application's state."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.requests import HTTPConnection
+
+from oracle.artifacts import ArtifactFolder
+from oracle.clock import Now
+from oracle.intake import Intake
+from oracle.joblogs import JobLogs
+from oracle.links import Links
+from oracle.settings import Settings
+from oracle.store.engine import Store
+from oracle.wakeups import JobWakeups
+from protocol.manifest import DeploymentManifest
+from protocol.typed_data import Domain
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    manifest: DeploymentManifest
+    domain: Domain
+    store: Store
+    artifacts: ArtifactFolder
+    logs: JobLogs
+    intake: Intake
+    links: Links
+    wakeups: JobWakeups
+    now: Now
+    head_block: Callable[[], int | None]
+    wake_dispatcher: Callable[[], None]
+    uploads: asyncio.Semaphore
+    unidentified: asyncio.Semaphore
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    # Held while a file and its row come or go together.
+    artifact_lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    return cast(Services, connection.app.state.services)

@@ -1,0 +1,107 @@
+"""The life of a job and of its attempts: which states there are, and which may follow which."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from protocol.errors import InvariantBroken
+
+
+class JobState(StrEnum):
+    """waiting: bundle missing, or lease not confirmed or started. proven: a posted proof has its receipt."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    FINISHED = "finished"
+    PROVEN = "proven"
+    EXPIRED = "expired"
+    ABANDONED = "abandoned"
+
+
+class AttemptState(StrEnum):
+    """The worker reports accepted to uploading, lost and refused; the oracle decides the others."""
+
+    ASSIGNED = "assigned"
+    ACCEPTED = "accepted"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    UPLOADING = "uploading"
+    FINISHED = "finished"
+    LOST = "lost"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+
+
+# Back to waiting: a reorganisation took the lease away. Back to queued: the attempt was lost.
+# proven -> finished: a reorganisation took the proof away.
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.WAITING: frozenset({JobState.QUEUED, JobState.EXPIRED, JobState.ABANDONED}),
+    JobState.QUEUED: frozenset(
+        {JobState.ASSIGNED, JobState.FINISHED, JobState.WAITING, JobState.EXPIRED, JobState.ABANDONED}
+    ),
+    JobState.ASSIGNED: frozenset(
+        {JobState.RUNNING, JobState.FINISHED, JobState.QUEUED, JobState.WAITING, JobState.ABANDONED}
+    ),
+    JobState.RUNNING: frozenset({JobState.FINISHED, JobState.QUEUED, JobState.WAITING, JobState.ABANDONED}),
+    JobState.FINISHED: frozenset({JobState.PROVEN}),
+    JobState.PROVEN: frozenset({JobState.FINISHED}),
+    JobState.EXPIRED: frozenset(),
+    JobState.ABANDONED: frozenset(),
+}
+
+ACTIVE_ATTEMPTS = frozenset(
+    {
+        AttemptState.ASSIGNED,
+        AttemptState.ACCEPTED,
+        AttemptState.PREPARING,
+        AttemptState.RUNNING,
+        AttemptState.UPLOADING,
+    }
+)
+# A refused attempt may still be followed by the signed receipt that says so.
+RECEIVING_ATTEMPTS = ACTIVE_ATTEMPTS | {AttemptState.REFUSED}
+UNFINISHED_JOBS = frozenset({JobState.WAITING, JobState.QUEUED, JobState.ASSIGNED, JobState.RUNNING})
+
+# What each report of the worker means for the job.
+JOB_STATE_OF_ATTEMPT: dict[AttemptState, JobState] = {
+    AttemptState.ACCEPTED: JobState.ASSIGNED,
+    AttemptState.PREPARING: JobState.ASSIGNED,
+    AttemptState.RUNNING: JobState.RUNNING,
+    AttemptState.UPLOADING: JobState.RUNNING,
+    AttemptState.LOST: JobState.QUEUED,
+    AttemptState.REFUSED: JobState.QUEUED,
+}
+
+_PROGRESS = (
+    AttemptState.ASSIGNED,
+    AttemptState.ACCEPTED,
+    AttemptState.PREPARING,
+    AttemptState.RUNNING,
+    AttemptState.UPLOADING,
+)
+
+
+def check_job_transition(current: JobState, following: JobState) -> None:
+    """Raises InvariantBroken where the oracle itself would take a step that no job may take."""
+    if following not in JOB_TRANSITIONS[current]:
+        legal = ", ".join(sorted(JOB_TRANSITIONS[current])) or "none"
+        raise InvariantBroken(f"one of {legal} after {current}", following)
+
+
+def attempt_after(current: AttemptState, reported: AttemptState) -> AttemptState | None:
+    """The attempt's next state after a worker's report; None where the report changes nothing.
+
+    Reports are resent after a reconnect, so an older one than what is known is not an error.
+    """
+    if current not in ACTIVE_ATTEMPTS or reported not in JOB_STATE_OF_ATTEMPT:
+        return None
+    if reported in (AttemptState.LOST, AttemptState.REFUSED):
+        return reported
+    return reported if _PROGRESS.index(reported) > _PROGRESS.index(current) else None
+
+
+def refusal_pause_seconds(attempt: int) -> int:
+    """How long a job rests after its worker refused that attempt, no receipt: 30 s doubled, to 10 min."""
+    return min(30 * 2 ** min(attempt - 1, 10), 600)

@@ -1,0 +1,71 @@
+"""Which workers are connected, since when they are not, and how to wake what serves them. For any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from protocol.units import Address, UnitId
+
+
+class Link:
+    """One live connection. Its `changed` event says that what the worker should do may have changed."""
+
+    def __init__(self, unit_id: UnitId, worker: Address) -> None:
+        self.unit_id = unit_id
+        self.worker = worker
+        self.changed = asyncio.Event()
+        self.replaced = False
+        self._loop = asyncio.get_running_loop()
+
+    def wake(self) -> None:
+        self._loop.call_soon_threadsafe(self.changed.set)
+
+    def replace(self) -> None:
+        """The worker has connected anew: this connection ends."""
+        self.replaced = True
+        self.wake()
+
+
+class Links:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._links: dict[UnitId, Link] = {}
+        self._lost_at: dict[UnitId, float] = {}
+        # A restarted oracle gives every worker the whole timeout to come back.
+        self._started_at = monotonic()
+
+    def connect(self, link: Link) -> None:
+        with self._lock:
+            before = self._links.get(link.unit_id)
+            self._links[link.unit_id] = link
+        if before is not None:
+            before.replace()
+
+    def disconnect(self, link: Link) -> None:
+        with self._lock:
+            if self._links.get(link.unit_id) is link:
+                del self._links[link.unit_id]
+                self._lost_at[link.unit_id] = self._monotonic()
+
+    def silent_seconds(self, unit_id: UnitId) -> float:
+        """How long the unit's worker has not been connected; zero while it is."""
+        with self._lock:
+            if unit_id in self._links:
+                return 0
+            since = self._lost_at.get(unit_id, self._started_at)
+            # Never zero: at the very instant of the loss too, it is not connected.
+            return max(self._monotonic() - since, 1e-9)
+
+    def count(self) -> int:
+        with self._lock:
+            return len(self._links)
+
+    def wake_all(self) -> None:
+        with self._lock:
+            links = list(self._links.values())
+        for link in links:
+            link.wake()

@@ -1,0 +1,119 @@
+"""What an operator may set: one TOML file, each key overridable by a GPGPU_ORACLE_* environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from protocol.errors import BadInput
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Built once, in `__main__`, and passed on."""
+
+    model_config = SettingsConfigDict(env_prefix="GPGPU_ORACLE_", extra="forbid", frozen=True)
+
+    rpc_url: str
+    chain_id: Positive
+    manifest: Path
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Zero: the system chooses, and the log's `listening` line says which."""
+    database_url: str = ""
+    """Empty: `store.sqlite` in `data_dir`. Only SQLite is served."""
+    keystore: Path | None = None
+    """V3 key file of the keeper. None: nobody's leases are settled by this oracle, anyone else may."""
+    password_file: Path | None = None
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+    confirmations: Annotated[int, Field(ge=0, le=10_000)] = 2
+    """Blocks on top of the one that holds an event before it is acted upon; reading does not wait."""
+    retained_blocks: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """A reorganisation deeper than this stops the oracle."""
+    batch_blocks: Positive = 1000
+    poll_seconds: PositiveSeconds = 1.0
+    rpc_timeout_seconds: PositiveSeconds = 10.0
+    keeper_seconds: PositiveSeconds = 2.0
+    keeper_replace_seconds: PositiveSeconds = 30.0
+
+    worker_timeout_seconds: PositiveSeconds = 60.0
+    desired_seconds: PositiveSeconds = 5.0
+    dispatch_seconds: PositiveSeconds = 1.0
+    hello_timeout_seconds: PositiveSeconds = 10.0
+    max_unidentified_links: Positive = 64
+
+    max_body_bytes: Positive = MIB
+    max_artifact_bytes: Positive = 8 * GIB
+    max_evidence_bytes: Positive = 64 * MIB
+    account_quota_bytes: Positive = 64 * GIB
+    newcomer_quota_bytes: Positive = GIB
+    """Each, for accounts that have neither a lease nor a unit: a renter uploads before it pays."""
+    newcomers_quota_bytes: Positive = 16 * GIB
+    """Together, for those accounts: keys cost nothing, disks do."""
+    max_uploads: Positive = 16
+    upload_idle_seconds: PositiveSeconds = 30.0
+    housekeeping_seconds: PositiveSeconds = 60.0
+    unused_artifact_seconds: Positive = 7 * 86_400
+    max_orders_before_lease: Positive = 256
+    """For each renter, orders whose lease is not indexed yet."""
+    max_orders_before_lease_total: Positive = 10_000
+    orphan_order_seconds: Positive = 3600
+    """An order whose lease never appears is abandoned after so long."""
+    max_jobs_per_lease: Positive = 10_000
+
+    @model_validator(mode="after")
+    def check(self) -> Settings:
+        if (self.keystore is None) != (self.password_file is None):
+            raise ValueError("keystore and password_file are given together or not at all")
+        if self.database_url and not self.database_url.startswith("sqlite:///"):
+            raise ValueError(
+                f"database_url: expected sqlite:///FILE, got {self.database_url.split(':')[0]!r}"
+            )
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'store.sqlite'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The file's keys under the environment's. Raises BadInput that names each wrong key, never its value."""
+    if path is not None and not path.is_file():
+        raise BadInput(f"settings: expected a TOML file, got {path}")
+
+    class FileSettings(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return FileSettings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise BadInput(f"settings: {wrong}") from None
+    except ValueError as error:  # not TOML
+        raise BadInput(f"settings: {path} is not TOML: {error}") from None

@@ -1,0 +1,1 @@
+"""The only place that speaks SQL: tables, migrations, and queries inside a transaction of the caller."""

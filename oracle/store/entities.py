@@ -1,0 +1,261 @@
+"""Rows of the ledger's entries: written with the events that changed them, read by everything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Table, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from oracle.store.engine import Transaction
+from oracle.store.tables import credits, leases, offers, proofs, units
+from protocol.ledger import (
+    Changes,
+    CompensationEntry,
+    CreditEntry,
+    LeaseEntry,
+    LedgerState,
+    OfferEntry,
+    ProofEntry,
+    UnitEntry,
+)
+from protocol.logs import LogPosition
+from protocol.structs import CompletionProof, LeaseStatus, Offer, Terms, Unit, from_json, to_json
+from protocol.units import Address, LeaseId, OfferHash, ProofHash, UnitId, hex_bytes, to_hex, unpack_name
+
+_LEASE_NUMBERS = ("end", "settled_seconds", "pending_seconds", "matures_at", "penalty_seconds")
+_LEASE_UNITS = ("deposit_units", "paid_units", "fee_units", "refund_units", "compensation_units")
+_COMPENSATION_TOKEN = ""
+
+Row = dict[str, Any]
+
+
+def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
+    """Afterwards the rows are as the last of the changes left each entry."""
+    _upsert(transaction, units, {e.unit_id: unit_row(e) for c in changes for e in c.units})
+    _upsert(transaction, offers, {e.offer_hash: offer_row(e) for c in changes for e in c.offers})
+    _upsert(transaction, leases, {e.lease_id: lease_row(e) for c in changes for e in c.leases})
+    _upsert(transaction, proofs, {e.proof_hash: proof_row(e) for c in changes for e in c.proofs})
+    owed: dict[object, Row] = {}
+    for change in changes:
+        for entry in (*change.credits, *change.compensations):
+            row = credit_row(entry)
+            owed[row["token"], row["account"]] = row
+    _upsert(transaction, credits, owed)
+
+
+def replace_all(transaction: Transaction, state: LedgerState) -> None:
+    """Afterwards the rows are those of this state and no others."""
+    for table in (units, offers, leases, proofs, credits):
+        transaction.execute(delete(table))
+    everything = Changes(
+        units=tuple(state.units.values()),
+        offers=tuple(state.offers.values()),
+        leases=tuple(state.leases.values()),
+        proofs=tuple(state.proofs.values()),
+        credits=tuple(CreditEntry(*key, amount) for key, amount in state.credits.items()),
+        compensations=tuple(CompensationEntry(*item) for item in state.compensations.items()),
+    )
+    write_changes(transaction, [everything])
+
+
+def _upsert(transaction: Transaction, table: Table, rows: Mapping[Any, Row]) -> None:
+    if not rows:
+        return
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    update = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    transaction.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=update), list(rows.values())
+    )
+
+
+def unit_row(entry: UnitEntry) -> Row:
+    body = {
+        "unit": to_json(entry.unit),
+        "gpu_ids": [to_hex(gpu_id) for gpu_id in entry.gpu_ids],
+        "booked_hours": str(entry.booked_hours),
+        "retired": entry.retired,
+        "registered_at": entry.registered_at.to_json(),
+    }
+    return {
+        "unit_id": entry.unit_id,
+        "provider": entry.unit.provider,
+        "worker": entry.unit.worker,
+        "body": json.dumps(body),
+    }
+
+
+def offer_row(entry: OfferEntry) -> Row:
+    offer = entry.offer
+    return {
+        "offer_hash": entry.offer_hash,
+        "provider": offer.provider,
+        "unit_id": offer.unit_id,
+        "gpu_class": unpack_name(offer.gpu_class),
+        "token": offer.token,
+        "price_per_hour": offer.price_per_hour,
+        "valid_until": offer.valid_until,
+        "listed": entry.listed,
+        "body": json.dumps({"offer": to_json(offer), "listed_at": entry.listed_at.to_json()}),
+    }
+
+
+def lease_row(entry: LeaseEntry) -> Row:
+    body: Row = {
+        "terms": to_json(entry.terms),
+        "opened_at": entry.opened_at.to_json(),
+        "proof_hash": to_hex(entry.proof_hash),
+        "hours_released": entry.hours_released,
+    }
+    body |= {name: getattr(entry, name) for name in _LEASE_NUMBERS}
+    body |= {name: str(getattr(entry, name)) for name in _LEASE_UNITS}
+    return {
+        "lease_id": entry.lease_id,
+        "renter": entry.terms.renter,
+        "provider": entry.terms.offer.provider,
+        "unit_id": entry.terms.offer.unit_id,
+        "status": entry.status.name.lower(),
+        "opened_block": entry.opened_at.block_number,
+        "body": json.dumps(body),
+    }
+
+
+def proof_row(entry: ProofEntry) -> Row:
+    body = {
+        "proof": to_json(entry.proof),
+        "posted_at": entry.posted_at.to_json(),
+        "matures_at": entry.matures_at,
+        "settled": entry.settled,
+    }
+    return {"proof_hash": entry.proof_hash, "lease_id": entry.lease_id, "body": json.dumps(body)}
+
+
+def credit_row(entry: CreditEntry | CompensationEntry) -> Row:
+    token = entry.token if isinstance(entry, CreditEntry) else _COMPENSATION_TOKEN
+    return {"token": token, "account": entry.account, "units": entry.amount_units}
+
+
+def get_lease(transaction: Transaction, lease_id: LeaseId) -> LeaseEntry | None:
+    return get_leases(transaction, [lease_id]).get(lease_id)
+
+
+def get_leases(transaction: Transaction, lease_ids: Iterable[LeaseId]) -> dict[LeaseId, LeaseEntry]:
+    """Those that the chain holds."""
+    wanted = list(lease_ids)
+    found: dict[LeaseId, LeaseEntry] = {}
+    for start in range(0, len(wanted), 500):
+        query = select(leases).where(leases.c.lease_id.in_(wanted[start : start + 500]))
+        found.update({LeaseId(row.lease_id): read_lease(row) for row in transaction.execute(query)})
+    return found
+
+
+def list_leases(
+    transaction: Transaction,
+    renter: Address | None,
+    provider: Address | None,
+    after: tuple[int, bytes],
+    limit: int,
+) -> list[LeaseEntry]:
+    """In the order of opening; `after` is block and id of the last one seen."""
+    block, lease_id = after
+    query = select(leases).where(
+        (leases.c.opened_block > block) | ((leases.c.opened_block == block) & (leases.c.lease_id > lease_id))
+    )
+    if renter is not None:
+        query = query.where(leases.c.renter == renter)
+    if provider is not None:
+        query = query.where(leases.c.provider == provider)
+    query = query.order_by(leases.c.opened_block, leases.c.lease_id).limit(limit)
+    return [read_lease(row) for row in transaction.execute(query)]
+
+
+def list_leases_of_status(transaction: Transaction, statuses: Iterable[LeaseStatus]) -> list[LeaseEntry]:
+    names = [status.name.lower() for status in statuses]
+    query = select(leases).where(leases.c.status.in_(names)).order_by(leases.c.opened_block)
+    return [read_lease(row) for row in transaction.execute(query)]
+
+
+def list_offers(
+    transaction: Transaction,
+    gpu_class: str | None,
+    token: Address | None,
+    now: int,
+    after: tuple[int, bytes],
+    limit: int,
+) -> list[OfferEntry]:
+    """Listed and valid ones, cheapest first; `after` is price and hash of the last one seen."""
+    price, offer_hash = after
+    query = select(offers).where(
+        offers.c.listed,
+        offers.c.valid_until >= now,
+        (offers.c.price_per_hour > price)
+        | ((offers.c.price_per_hour == price) & (offers.c.offer_hash > offer_hash)),
+    )
+    if gpu_class is not None:
+        query = query.where(offers.c.gpu_class == gpu_class)
+    if token is not None:
+        query = query.where(offers.c.token == token)
+    query = query.order_by(offers.c.price_per_hour, offers.c.offer_hash).limit(limit)
+    return [read_offer(row) for row in transaction.execute(query)]
+
+
+def get_unit(transaction: Transaction, unit_id: UnitId) -> UnitEntry | None:
+    row = transaction.execute(select(units).where(units.c.unit_id == unit_id)).first()
+    return None if row is None else read_unit(row)
+
+
+def get_proof(transaction: Transaction, proof_hash: ProofHash) -> ProofEntry | None:
+    row = transaction.execute(select(proofs).where(proofs.c.proof_hash == proof_hash)).first()
+    return None if row is None else read_proof(row)
+
+
+def list_proofs(transaction: Transaction, lease_id: LeaseId) -> list[ProofEntry]:
+    query = select(proofs).where(proofs.c.lease_id == lease_id)
+    found = [read_proof(row) for row in transaction.execute(query)]
+    return sorted(found, key=lambda entry: entry.posted_at)
+
+
+def read_lease(row: Any) -> LeaseEntry:
+    body = cast(Row, json.loads(row.body))
+    return LeaseEntry(
+        lease_id=LeaseId(row.lease_id),
+        terms=from_json(Terms, body["terms"]),
+        opened_at=LogPosition.from_json(body["opened_at"]),
+        proof_hash=ProofHash(hex_bytes(body["proof_hash"], 32)),
+        status=LeaseStatus[row.status.upper()],
+        hours_released=body["hours_released"],
+        **{name: int(body[name]) for name in (*_LEASE_NUMBERS, *_LEASE_UNITS)},
+    )
+
+
+def read_offer(row: Any) -> OfferEntry:
+    body = cast(Row, json.loads(row.body))
+    offer = from_json(Offer, body["offer"])
+    return OfferEntry(OfferHash(row.offer_hash), offer, row.listed, LogPosition.from_json(body["listed_at"]))
+
+
+def read_unit(row: Any) -> UnitEntry:
+    body = cast(Row, json.loads(row.body))
+    return UnitEntry(
+        unit_id=UnitId(row.unit_id),
+        unit=from_json(Unit, body["unit"]),
+        gpu_ids=tuple(hex_bytes(gpu_id, 32) for gpu_id in body["gpu_ids"]),
+        booked_hours=int(body["booked_hours"]),
+        retired=body["retired"],
+        registered_at=LogPosition.from_json(body["registered_at"]),
+    )
+
+
+def read_proof(row: Any) -> ProofEntry:
+    body = cast(Row, json.loads(row.body))
+    return ProofEntry(
+        proof_hash=ProofHash(row.proof_hash),
+        lease_id=LeaseId(row.lease_id),
+        proof=from_json(CompletionProof, body["proof"]),
+        posted_at=LogPosition.from_json(body["posted_at"]),
+        matures_at=body["matures_at"],
+        settled=body["settled"],
+    )

@@ -1,0 +1,86 @@
+"""The chain's events as they were read, the cursor behind them, and the blocks that a fork may undo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from oracle.store.engine import Transaction
+from oracle.store.tables import blocks, cursor, events
+from protocol.chain import Block
+from protocol.events import Event, from_json, to_json
+from protocol.units import BlockNumber, UnixTime
+
+
+def get_cursor(transaction: Transaction) -> Block | None:
+    """The last block whose events are all in; None in a new store."""
+    row = transaction.execute(select(cursor)).first()
+    if row is None:
+        return None
+    return Block(BlockNumber(row.block_number), row.block_hash, UnixTime(row.block_timestamp))
+
+
+def set_cursor(transaction: Transaction, block: Block) -> None:
+    values = {
+        "block_number": block.number,
+        "block_hash": block.hash,
+        "block_timestamp": block.timestamp,
+    }
+    statement = insert(cursor).values(id=1, **values).on_conflict_do_update(set_=values)
+    transaction.execute(statement)
+
+
+def retain_blocks(transaction: Transaction, fresh: Iterable[Block], oldest: int) -> None:
+    """Adds blocks and forgets those before number `oldest`."""
+    rows = [{"number": b.number, "hash": b.hash, "timestamp": b.timestamp} for b in fresh]
+    if rows:
+        statement = insert(blocks)
+        update = {"hash": statement.excluded.hash, "timestamp": statement.excluded.timestamp}
+        transaction.execute(statement.on_conflict_do_update(set_=update), rows)
+    transaction.execute(delete(blocks).where(blocks.c.number < oldest))
+
+
+def list_blocks(transaction: Transaction) -> list[Block]:
+    """The retained blocks, newest first."""
+    query = select(blocks).order_by(blocks.c.number.desc())
+    return [Block(BlockNumber(r.number), r.hash, UnixTime(r.timestamp)) for r in transaction.execute(query)]
+
+
+def get_block(transaction: Transaction, number: int) -> Block | None:
+    row = transaction.execute(select(blocks).where(blocks.c.number == number)).first()
+    return None if row is None else Block(BlockNumber(row.number), row.hash, UnixTime(row.timestamp))
+
+
+def add_events(transaction: Transaction, fresh: Iterable[tuple[Event, UnixTime]]) -> None:
+    """Events and the timestamps of their blocks."""
+    rows = [
+        {
+            "block_number": event.position.block_number,
+            "block_hash": event.position.block_hash,
+            "block_timestamp": timestamp,
+            "transaction_hash": event.position.transaction_hash,
+            "log_index": event.position.log_index,
+            "body": json.dumps(to_json(event), separators=(",", ":")),
+        }
+        for event, timestamp in fresh
+    ]
+    if rows:
+        transaction.execute(events.insert(), rows)
+
+
+def list_events(transaction: Transaction) -> Iterator[tuple[Event, UnixTime]]:
+    """All of them, in the chain's order, each with its block's timestamp."""
+    query = select(events.c.body, events.c.block_timestamp).order_by(
+        events.c.block_number, events.c.log_index
+    )
+    for row in transaction.execute(query).yield_per(5000):
+        yield from_json(json.loads(row[0])), UnixTime(row[1])
+
+
+def forget_after(transaction: Transaction, number: int) -> int:
+    """Deletes what a fork undid: events and blocks after `number`. How many events those were."""
+    transaction.execute(delete(blocks).where(blocks.c.number > number))
+    return transaction.execute(delete(events).where(events.c.block_number > number)).rowcount

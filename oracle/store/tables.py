@@ -1,0 +1,283 @@
+"""The tables. Chain facts (cursor to compensations) are a cache of the chain; the rest exists nowhere else.
+
+Ids and digests are 32 raw bytes, accounts checksummed text, money zero-padded decimal text so that it sorts
+as a number, instants Unix seconds. Structs are JSON text in the form of `protocol.structs.to_json`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+UNITS_DIGITS = 30  # uint96 has 29
+
+
+class UnitsText(TypeDecorator[int]):
+    """An amount of money: wider than an SQL integer, compared as a number."""
+
+    impl = String(UNITS_DIGITS)
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if not 0 <= value < 10**UNITS_DIGITS:
+            raise ValueError(f"units: expected 0 to 10**{UNITS_DIGITS}, got {value}")
+        return str(value).zfill(UNITS_DIGITS)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+
+def hash_column(name: str, **options: Any) -> Column[bytes]:
+    return Column(name, LargeBinary(32), nullable=options.pop("nullable", False), **options)
+
+
+def account_column(name: str, **options: Any) -> Column[str]:
+    return Column(name, String(42), nullable=False, **options)
+
+
+def integer(name: str, **options: Any) -> Column[int]:
+    return Column(name, Integer, nullable=options.pop("nullable", False), **options)
+
+
+def text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text, nullable=options.pop("nullable", False), **options)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# One row: whose events these are.
+deployment = Table(
+    "deployment",
+    metadata,
+    integer("id", primary_key=True, autoincrement=False),
+    integer("chain_id"),
+    account_column("market"),
+    account_column("registry"),
+)
+
+# One row: the last block whose events are in.
+cursor = Table(
+    "cursor",
+    metadata,
+    integer("id", primary_key=True, autoincrement=False),
+    integer("block_number"),
+    hash_column("block_hash"),
+    integer("block_timestamp"),
+)
+
+# The last `retained_blocks` blocks, in which a fork's ancestor is looked for.
+blocks = Table(
+    "blocks",
+    metadata,
+    integer("number", primary_key=True, autoincrement=False),
+    hash_column("hash"),
+    integer("timestamp"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    hash_column("block_hash", primary_key=True),
+    integer("log_index", primary_key=True),
+    integer("block_number"),
+    integer("block_timestamp"),
+    hash_column("transaction_hash"),
+    text("body"),
+    Index(None, "block_number", "log_index", unique=True),
+)
+
+units = Table(
+    "units",
+    metadata,
+    hash_column("unit_id", primary_key=True),
+    account_column("provider", index=True),
+    account_column("worker", index=True),
+    text("body"),
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    hash_column("offer_hash", primary_key=True),
+    account_column("provider"),
+    hash_column("unit_id"),
+    text("gpu_class"),
+    account_column("token"),
+    Column("price_per_hour", UnitsText, nullable=False),
+    integer("valid_until"),
+    Column("listed", Boolean, nullable=False),
+    text("body"),
+    Index("ix_offers_price", "listed", "price_per_hour", "offer_hash"),
+    Index("ix_offers_class_price", "listed", "gpu_class", "price_per_hour", "offer_hash"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    hash_column("lease_id", primary_key=True),
+    account_column("renter"),
+    account_column("provider"),
+    hash_column("unit_id", index=True),
+    text("status"),
+    integer("opened_block"),
+    text("body"),
+    Index(None, "renter", "opened_block"),
+    Index(None, "provider", "opened_block"),
+    Index(None, "status"),
+)
+
+proofs = Table(
+    "proofs",
+    metadata,
+    hash_column("proof_hash", primary_key=True),
+    hash_column("lease_id", index=True),
+    text("body"),
+)
+
+# What accounts may withdraw: of the market, a token each; of the registry, the stake (token column empty).
+credits = Table(
+    "credits",
+    metadata,
+    Column("token", String(42), primary_key=True),
+    Column("account", String(42), primary_key=True),
+    Column("units", UnitsText, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    hash_column("digest", primary_key=True),
+    integer("size_bytes"),
+    integer("stored_at"),
+)
+
+# Who has shown to possess the bytes, by uploading all of them. The quota of an account is over these rows.
+artifact_owners = Table(
+    "artifact_owners",
+    metadata,
+    Column("digest", LargeBinary(32), ForeignKey("artifacts.digest"), primary_key=True),
+    Column("account", String(42), primary_key=True),
+    integer("stored_at"),
+    Index(None, "account"),
+)
+
+# state: waiting -> queued -> assigned -> running -> finished -> proven; or expired, abandoned (oracle.jobs).
+jobs = Table(
+    "jobs",
+    metadata,
+    integer("sequence", primary_key=True, autoincrement=True),
+    hash_column("job_id", unique=True),
+    hash_column("lease_id", index=True),
+    account_column("renter"),
+    text("state", index=True),
+    text("detail"),
+    text("terms"),
+    text("signed_order"),
+    hash_column("bundle_digest"),
+    hash_column("data_digest", nullable=True),
+    integer("deadline"),
+    integer("created_at"),
+    integer("updated_at"),
+    integer("not_before"),  # no new attempt earlier
+    text("outcome", nullable=True),
+    hash_column("proof_hash", nullable=True),
+    sqlite_autoincrement=True,
+)
+
+# Which artifacts a job refers to, by their names there: bundle, data, output, trace, log, checkpoint/<i>.
+artifact_uses = Table(
+    "artifact_uses",
+    metadata,
+    Column("job_id", LargeBinary(32), ForeignKey("jobs.job_id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    hash_column("digest", index=True),
+)
+
+# state: assigned -> accepted -> preparing -> running -> uploading -> finished; or lost, refused, superseded.
+# fencing_token rises with each attempt of any job and is never given twice.
+attempts = Table(
+    "attempts",
+    metadata,
+    integer("fencing_token", primary_key=True, autoincrement=True),
+    Column("job_id", LargeBinary(32), ForeignKey("jobs.job_id"), nullable=False),
+    integer("attempt"),
+    hash_column("unit_id"),
+    text("state"),
+    text("detail"),
+    integer("created_at"),
+    integer("updated_at"),
+    Index(None, "job_id", "attempt", unique=True),
+    Index(None, "unit_id", "state"),
+    sqlite_autoincrement=True,
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("job_id", LargeBinary(32), ForeignKey("jobs.job_id"), primary_key=True),
+    integer("fencing_token"),
+    hash_column("digest"),
+    text("body"),
+    integer("received_at"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    hash_column("lease_id", primary_key=True),
+    integer("block_number", primary_key=True, autoincrement=False),
+    text("body"),
+    text("signature"),
+    integer("received_at"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    hash_column("proof_hash", primary_key=True),
+    hash_column("lease_id"),
+    hash_column("file_digest"),
+    integer("size_bytes"),
+    integer("stored_at"),
+)
+
+evidence_jobs = Table(
+    "evidence_jobs",
+    metadata,
+    Column("proof_hash", LargeBinary(32), ForeignKey("evidence.proof_hash"), primary_key=True),
+    Column("job_id", LargeBinary(32), primary_key=True),
+    hash_column("receipt_digest"),
+    Index(None, "job_id"),
+)
+
+# A signed request is good once: its nonce is kept until the signature expires.
+request_nonces = Table(
+    "request_nonces",
+    metadata,
+    Column("account", String(42), primary_key=True),
+    Column("nonce", LargeBinary(32), primary_key=True),
+    integer("expires_at", index=True),
+)
