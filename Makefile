@@ -65,6 +65,7 @@ nightly: setup ## Run the tests with many more random cases
 lock: .venv/.complete .venv-lock/.complete ## Renew the lock files (LOCK_FLAGS=--upgrade for newer versions)
 	.venv-lock/bin/uv pip compile $(lock_flags) --all-extras --no-emit-package torch \
 	    --override locks/overrides.in pyproject.toml locks/extra.in -o locks/requirements.lock
+	.venv-lock/bin/uv pip compile $(lock_flags) -c locks/requirements.lock locks/build.in -o locks/build.lock
 	.venv-lock/bin/uv pip compile $(lock_flags) locks/slither.in -o locks/slither.lock
 	npm install --package-lock-only --ignore-scripts
 
@@ -94,9 +95,10 @@ clean-all: clean ## Remove what was installed too
 	echo "GPGPU needs Python 3.11 or 3.12; found: $${seen:-no Python}" >&2; \
 	exit 1
 
-.venv/.packages: .venv/.created locks/requirements.lock locks/torch.txt
+.venv/.packages: .venv/.created locks/build.lock locks/requirements.lock locks/torch.txt
 	@echo "Installing the Python packages"
-	@$(python) $(pip) --require-hashes -r locks/requirements.lock
+	@$(python) $(pip) --require-hashes -r locks/build.lock
+	@$(python) $(pip) --require-hashes --no-build-isolation -r locks/requirements.lock
 	@echo "Installing PyTorch"
 	@$(python) $(pip) -r locks/torch.txt
 	@touch $@
