@@ -50,9 +50,9 @@ def write_bundle(
 def extract_bundle(source: BinaryIO, target: Path, max_bytes: int, max_files: int) -> int:
     """Writes the files of a tar into `target`, which is made or must be empty; returns their number.
 
-    BadInput for links, devices, absolute paths, "..", duplicates, malformed or cut tars; LimitExceeded
-    where contents add up to more than `max_bytes` or there are more than `max_files` files. What was written by then
-    stays: the caller removes `target`.
+    BadInput for links, devices, absolute paths, "..", duplicates, malformed or cut tars; LimitExceeded where
+    contents add up to more than `max_bytes` or there are more than `max_files` files. What was written by
+    then stays: the caller removes `target`.
     """
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):

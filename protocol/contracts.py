@@ -17,7 +17,7 @@ __all__ = ["Call", "Contract", "Market", "PermitSignature", "Registry", "StakeAc
 
 @dataclass(frozen=True, slots=True)
 class StakeAccount:
-    """Base units of the stake token, locked + unbonding <= stake; `unbond_at` is zero where nothing unbonds."""
+    """Base units of the stake token, locked + unbonding <= stake; `unbond_at` zero: nothing unbonds."""
 
     stake_units: Units
     locked_units: Units
