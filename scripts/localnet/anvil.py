@@ -28,15 +28,11 @@ class Anvil:
 
 
 def anvil_command() -> str:
-    """The project's own anvil, else the one on PATH; BadInput says how to get it.
-
-    npm's `.bin/anvil` is a wrapper that would leave the node behind when it is killed: the binary itself is run.
-    """
-    packages = PROJECT / "node_modules" / "@foundry-rs"
-    binaries = sorted(packages.glob("anvil-*/bin/anvil"))
-    found = str(binaries[0]) if binaries else shutil.which("anvil")
+    """The project's own anvil, else the one on PATH; BadInput says how to get it."""
+    local = PROJECT / "node_modules" / ".bin" / "anvil"
+    found = str(local) if local.exists() else shutil.which("anvil")
     if found is None:
-        raise BadInput(f"anvil: expected under {packages} or on PATH, found in neither; run `make setup`")
+        raise BadInput(f"anvil: expected at {local} or on PATH, found in neither; run `make setup`")
     return found
 
 

@@ -1,7 +1,7 @@
 """Runs a command that dies with its parent: `leash.py PARENT_PID MEMORY_BYTES COMMAND ...`.
 
-Run by path, so that it imports nothing of ours. The kernel's request to die with the parent survives the exec; what
-the command starts itself stays in its process group, which the supervisor ends as a whole.
+Run by path, so that it imports nothing of ours. The kernel's request to die with the parent survives the
+exec; what the command starts itself stays in its process group, which the supervisor ends as a whole.
 """
 
 import ctypes

@@ -1,0 +1,57 @@
+"""The registry's state against the events: stakes, compensations, units, workers, hours, GPUs."""
+
+from web3 import Web3
+
+from protocol.contracts import Registry, StakeAccount
+from protocol.ledger import UnitEntry
+from protocol.structs import Unit
+from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, UnitId, Units, UnixTime, to_hex
+from scripts.audit.history import History
+from scripts.audit.report import Section
+
+NO_UNIT = Unit(ZERO_ADDRESS, ZERO_ADDRESS, ZERO_BYTES32, ZERO_BYTES32, ZERO_BYTES32, 0, 0)
+
+
+def check_stakes(web3: Web3, history: History, section: Section) -> None:
+    """Every provider's stake, locked and unbonding, and the time from which the latter may leave."""
+    registry, block = Registry(web3, history.manifest.registry), history.block.number
+    for entry in history.state.providers.values():
+        actual = registry.stake_of(entry.provider, block)
+        expected = StakeAccount(
+            Units(entry.stake_units),
+            Units(entry.locked_units),
+            Units(entry.unbonding_units),
+            UnixTime(entry.unbond_at),
+        )
+        for code in ("stake_units", "locked_units", "unbonding_units", "unbond_at"):
+            subject = f"{code} of provider {entry.provider}"
+            section.compare("provider_stake", subject, getattr(expected, code), getattr(actual, code))
+
+
+def check_compensations(web3: Web3, history: History, section: Section) -> None:
+    """What every renter may take from the registry."""
+    registry, block = Registry(web3, history.manifest.registry), history.block.number
+    for account, amount in history.state.compensations.items():
+        section.compare("compensation", account, amount, registry.compensation_of(account, block))
+
+
+def check_units(web3: Web3, history: History, section: Section) -> None:
+    """Every unit, its worker, its booked hours, and which unit each GPU is in."""
+    registry, block = Registry(web3, history.manifest.registry), history.block.number
+    for entry in history.state.units.values():
+        subject = f"unit {to_hex(entry.unit_id)}"
+        unit, booked_hours = registry.unit_of(entry.unit_id, block)
+        section.compare("unit", subject, NO_UNIT if entry.retired else entry.unit, unit)
+        section.compare("unit_booked_hours", subject, hex(entry.booked_hours), hex(booked_hours))
+        expected_worker = ZERO_ADDRESS if entry.retired else entry.unit.worker
+        section.compare("unit_worker", subject, expected_worker, registry.worker_of(entry.unit_id, block))
+    for gpu_id, expected in _unit_of_gpus(history).items():
+        actual = registry.unit_of_gpu(gpu_id, block)
+        section.compare("gpu_unit", f"GPU {to_hex(gpu_id)}", expected, actual)
+
+
+def _unit_of_gpus(history: History) -> dict[bytes, UnitId]:
+    """For every GPU ever named, the unit that it is in now, or zero."""
+    entries: list[UnitEntry] = list(history.state.units.values())
+    nowhere = UnitId(ZERO_BYTES32)
+    return {gpu: history.state.gpus.get(gpu, nowhere) for entry in entries for gpu in entry.gpu_ids}

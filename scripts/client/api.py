@@ -1,0 +1,286 @@
+"""The oracle's HTTP API: typed answers, streamed artifacts with digests checked, errors by their codes."""
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
+
+import httpx2 as httpx
+from pydantic import ValidationError
+
+from protocol import bodies
+from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
+from protocol.request_auth import sign_request
+from protocol.signed import SignedOrder
+from protocol.structs import Terms
+from protocol.typed_data import Domain, Signer
+from protocol.units import Digest, JobId, LeaseId, ProofHash, to_hex
+
+AnyBody = TypeVar("AnyBody", bound=bodies.Body)
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+RETRYABLE_STATUSES = (408, 425, 429)
+EMPTY_DIGEST = Digest(hashlib.sha256(b"").digest())
+
+
+class ServiceRefused(RejectedError):
+    """The oracle answered, with an error: `code` is the oracle's."""
+
+    default_code = "service_refused"
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who signs the requests, and for which market."""
+
+    domain: Domain
+    signer: Signer
+
+
+class OracleClient:
+    """One oracle. Without an identity, only what is open to everyone can be asked."""
+
+    def __init__(
+        self, url: str, identity: Identity | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.identity = identity
+        try:
+            parsed = httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise BadInput(f"oracle address: expected http://HOST:PORT, got {url!r}: {error}") from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise BadInput(f"oracle address: expected http://HOST:PORT, got {url!r}")
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=TIMEOUT_SECONDS,
+            transport=transport,
+            # A proxy of the environment is for other hosts than this one.
+            trust_env=parsed.host not in LOOPBACK,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def health(self) -> bodies.HealthBody:
+        return self._get(bodies.HealthBody, "/v1/health")
+
+    def deployment(self) -> bodies.DeploymentBody:
+        return self._get(bodies.DeploymentBody, "/v1/deployment")
+
+    def offers(self, gpu_class: str | None = None, token: str | None = None) -> Iterator[bodies.OfferBody]:
+        """Every listed offer of the class and token, as the oracle orders them."""
+        cursor: str | None = None
+        while True:
+            page = self._get(
+                bodies.OffersBody, _target("/v1/offers", gpu_class=gpu_class, token=token, cursor=cursor)
+            )
+            yield from page.offers
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def lease(self, lease_id: LeaseId) -> bodies.LeaseBody:
+        return self._get(bodies.LeaseBody, f"/v1/leases/{to_hex(lease_id)}")
+
+    def leases(self, renter: str | None = None, provider: str | None = None) -> Iterator[bodies.LeaseBody]:
+        cursor: str | None = None
+        while True:
+            page = self._get(
+                bodies.LeasesBody, _target("/v1/leases", renter=renter, provider=provider, cursor=cursor)
+            )
+            yield from page.leases
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def post_order(self, terms: Terms, signed: SignedOrder) -> bodies.JobBody:
+        """Hand over an order; the same order twice is one job."""
+        document = bodies.json_of(bodies.OrderBody.of(terms, signed))
+        response = self._send("POST", "/v1/orders", json.dumps(document).encode(), signed=True)
+        return _parsed(bodies.JobBody, response)
+
+    def job(self, job_id: JobId) -> bodies.JobBody:
+        return self._get(bodies.JobBody, f"/v1/jobs/{to_hex(job_id)}", signed=True)
+
+    def jobs_of_lease(self, lease_id: LeaseId) -> tuple[bodies.JobBody, ...]:
+        return self._get(bodies.JobsBody, f"/v1/leases/{to_hex(lease_id)}/jobs", signed=True).jobs
+
+    def log(self, job_id: JobId, offset: int, wait_seconds: int = 0) -> tuple[bytes, int, bool]:
+        """The log's bytes from `offset` on, the next offset, and whether no more will come."""
+        target = _target(f"/v1/jobs/{to_hex(job_id)}/logs", offset=offset, wait_seconds=wait_seconds)
+        body = self._get(bodies.LogsBody, target, signed=True)
+        return base64.b64decode(body.data), body.next_offset, body.complete
+
+    def evidence(self, proof_hash: ProofHash) -> bytes:
+        """The canonical JSON that a proof commits to. Open: it holds digests only."""
+        return self._send("GET", f"/v1/proofs/{to_hex(proof_hash)}/evidence").content
+
+    def upload(self, path: Path, digest: Digest) -> bodies.ArtifactBody:
+        """Stream a file to its content address; the same bytes again cost nothing but the transfer."""
+        target = f"/v1/artifacts/{digest.hex()}"
+        headers = self._authorization("PUT", target, digest)
+        headers["Content-Length"] = str(path.stat().st_size)
+        response = self._exchange("PUT", target, headers, _chunks(path))
+        return _parsed(bodies.ArtifactBody, response)
+
+    def download(self, digest: Digest, target_path: Path, max_bytes: int) -> int:
+        """Fetch an artifact into a file that appears only when its digest is right; its size in bytes."""
+        target = f"/v1/artifacts/{digest.hex()}"
+        headers = self._authorization("GET", target, EMPTY_DIGEST)
+        target_path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target_path.parent, prefix=".download-")
+        partial = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as out, self._streamed(target, headers) as response:
+                size_bytes, actual = _copy(response, out, max_bytes)
+            if actual != digest:
+                raise DigestMismatch(f"artifact: expected sha256 {digest.hex()}, got {actual.hex()}")
+            partial.replace(target_path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return size_bytes
+
+    def _get(self, body: type[AnyBody], target: str, signed: bool = False) -> AnyBody:
+        return _parsed(body, self._send("GET", target, signed=signed))
+
+    def _send(
+        self, method: str, target: str, content: bytes | None = None, signed: bool = False
+    ) -> httpx.Response:
+        digest = Digest(hashlib.sha256(content or b"").digest())
+        headers = self._authorization(method, target, digest) if signed else {}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        return self._exchange(method, target, headers, content)
+
+    def _exchange(
+        self, method: str, target: str, headers: Mapping[str, str], content: bytes | Iterator[bytes] | None
+    ) -> httpx.Response:
+        try:
+            response = self._http.request(method, target, headers=dict(headers), content=content)
+        except httpx.TransportError as error:
+            raise self._unavailable(error) from error
+        if response.status_code >= 400:
+            raise _refusal(response.status_code, response.content)
+        return response
+
+    def _streamed(self, target: str, headers: Mapping[str, str]) -> "_Stream":
+        return _Stream(self, self._http.build_request("GET", target, headers=dict(headers)))
+
+    def _authorization(self, method: str, target: str, body_digest: Digest) -> dict[str, str]:
+        if self.identity is None:
+            raise BadInput("a key is needed here: give --keystore")
+        return dict(
+            sign_request(
+                self.identity.domain,
+                self.identity.signer,
+                method,
+                target,
+                body_digest,
+                int(time.time()),
+                secrets.token_bytes(32),
+            )
+        )
+
+    def _unavailable(self, error: Exception) -> ServiceUnavailable:
+        return ServiceUnavailable(f"oracle {self.url}: {type(error).__name__}: {error}")
+
+
+class _Stream:
+    """One response whose body is read piece by piece."""
+
+    def __init__(self, client: OracleClient, request: httpx.Request) -> None:
+        self._client = client
+        self._request = request
+        self._response: httpx.Response | None = None
+
+    def __enter__(self) -> Iterator[bytes]:
+        try:
+            self._response = self._client._http.send(self._request, stream=True)
+            if self._response.status_code >= 400:
+                raise _refusal(self._response.status_code, self._response.read())
+        except httpx.TransportError as error:
+            raise self._client._unavailable(error) from error
+        return self._pieces(self._response)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            self._response.close()
+
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_bytes(CHUNK_BYTES)
+        except httpx.TransportError as error:
+            raise self._client._unavailable(error) from error
+
+
+def sha256_of_file(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return Digest(hashlib.file_digest(file, "sha256").digest())
+
+
+def _copy(pieces: Iterator[bytes], out: Any, max_bytes: int) -> tuple[int, Digest]:
+    digest, size_bytes = hashlib.sha256(), 0
+    for piece in pieces:
+        size_bytes += len(piece)
+        if size_bytes > max_bytes:
+            raise LimitExceeded(f"artifact: expected at most {max_bytes} bytes, got more")
+        digest.update(piece)
+        out.write(piece)
+    return size_bytes, Digest(digest.digest())
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            yield piece
+
+
+def _target(path: str, **query: str | int | None) -> str:
+    """Path and query exactly as they are signed and sent."""
+    given = {name: str(value) for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _parsed(body: type[AnyBody], response: httpx.Response) -> AnyBody:
+    try:
+        return body.model_validate_json(response.content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ServiceUnavailable(
+            f"{response.request.url}: expected a {body.__name__}: {where}: {fault['msg']}"
+        ) from error
+
+
+def _refusal(status: int, content: bytes) -> Exception:
+    try:
+        error = bodies.ErrorBody.model_validate_json(content)
+    except ValidationError:
+        text = content[:200].decode("utf-8", "replace")
+        return ServiceUnavailable(f"oracle: status {status}: {text}")
+    if status >= 500 or status in RETRYABLE_STATUSES:
+        return ServiceUnavailable(f"oracle: {error.message}", code=error.code)
+    return ServiceRefused(status, error.code, f"oracle: {error.message}")
