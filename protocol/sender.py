@@ -94,9 +94,9 @@ class Sender:
     def submit(self, intent: str, call: Call) -> IntentState:
         """Afterwards the call is on disk under `intent`, and broadcast where the node could be reached.
 
-        An intent is carried out once: a second submit says where it stands. TransactionReverted where the call
-        would revert now (no row is left), InsufficientFunds (a row that is there stays and is tried again),
-        BadInput where the intent was used for another call.
+        An intent is carried out once: a second submit says where it stands. TransactionReverted where the
+        call would revert now (no row is left), InsufficientFunds (a row that is there stays and is tried
+        again), BadInput where the intent was used for another call.
         """
         with self._lock:
             row = self._outbox.find(intent)
@@ -122,7 +122,7 @@ class Sender:
             return [outcome for outcome in outcomes if outcome is not None]
 
     def wait(self, intent: str, timeout_seconds: float) -> Receipt:
-        """The receipt, once mined. TransactionReverted; TransactionPending or ChainUnavailable after the time."""
+        """The receipt, once mined. TransactionReverted; after the time TransactionPending, ChainUnavailable."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             row = self._outbox.find(intent)
@@ -212,8 +212,8 @@ class Sender:
 
     def _fill_gaps(self, rows: list[OutboxRow], mined: int) -> list[OutboxRow]:
         """Nonces below ours that nobody will use: what a reorganisation took back is sent again, the rest is
-        spent on empty transfers to ourselves, which are returned. Our own signed transactions never move into a
-        gap: the old twin would still be valid.
+        spent on empty transfers to ourselves, which are returned. Our own signed transactions never move into
+        a gap: the old twin would still be valid.
         """
         known = {row.nonce for row in rows}
         gaps = [nonce for nonce in range(mined, max(known)) if nonce not in known]
