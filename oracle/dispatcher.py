@@ -100,7 +100,7 @@ def _end_of_attempt(
 
 def _plan_idle_job(job: OpenJob, view: View, rules: Rules, plan: Plan, busy: set[UnitId]) -> None:
     following, why = _state_of_idle_job(job, view, rules)
-    if (following, why) != (job.state, job.detail):
+    if following != job.state or (why and why != job.detail):
         plan.moves.append((job, following, why))
     if following != JobState.QUEUED:
         return

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from protocol.chain import RpcError
-from protocol.errors import RetryableError
+from protocol.errors import RetryableError, RpcError
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +39,7 @@ class Shutdown:
 class Loop:
     """A turn returns True where another should follow at once; else after the interval or a `wake`.
 
-    A chain that does not answer is waited for. Any other error is a fault of ours or of the data: it ends all.
+    A chain that does not answer is waited for. Any other error is a fault of ours or of the data: all stops.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from protocol.sender import Sender
+from protocol.sender import Sender, SenderSettings
 from web3 import Web3
 
 from oracle.api.application import build_application
@@ -221,7 +221,8 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
     # A connection of its own: requests of one thread do not wait for those of another.
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
     outbox = SqliteOutbox(settings.data_dir / "outbox.sqlite")
-    sender = Sender(web3, account, outbox, manifest.chain_id)
+    pace = SenderSettings(bump_after_seconds=settings.keeper_replace_seconds)
+    sender = Sender(web3, account, outbox, manifest.chain_id, pace)
     keeper = Keeper(
         ground.store,
         Market(web3, manifest.market),
