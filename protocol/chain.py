@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import requests
 from web3 import HTTPProvider, Web3
@@ -18,6 +19,9 @@ BlockTag = int | str
 """A number, or "latest", "safe", "finalized", "pending", "earliest"."""
 
 
+_SESSIONS: Final[WeakKeyDictionary[Web3, requests.Session]] = WeakKeyDictionary()
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     number: BlockNumber
@@ -27,11 +31,24 @@ class Block:
 
 def connect(rpc_url: str, expected_chain_id: int, timeout_seconds: float = 10) -> Web3:
     """A node that serves the expected chain. ChainUnavailable, WrongChain."""
-    web3 = Web3(HTTPProvider(rpc_url, {"timeout": timeout_seconds}, exception_retry_configuration=None))
+    session = requests.Session()
+    provider = HTTPProvider(
+        rpc_url, {"timeout": timeout_seconds}, session=session, exception_retry_configuration=None
+    )
+    web3 = Web3(provider)
+    _SESSIONS[web3] = session
     actual = int(rpc(web3, "eth_chainId", []), 16)
     if actual != expected_chain_id:
+        disconnect(web3)
         raise WrongChain(f"{rpc_url}: expected chain {expected_chain_id}, got {actual}")
     return web3
+
+
+def disconnect(web3: Web3) -> None:
+    """Closes the sockets of a connection that `connect` made; a later call opens new ones."""
+    session = _SESSIONS.get(web3)
+    if session is not None:
+        session.close()
 
 
 def rpc(web3: Web3, method: str, params: Sequence[Any]) -> Any:

@@ -122,7 +122,7 @@ class Sender:
             return [outcome for outcome in outcomes if outcome is not None]
 
     def wait(self, intent: str, timeout_seconds: float) -> Receipt:
-        """The receipt, once mined. TransactionReverted; after the time TransactionPending, ChainUnavailable."""
+        """The receipt, once mined. TransactionReverted, TransactionPending, ChainUnavailable."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             row = self._outbox.find(intent)
@@ -194,7 +194,7 @@ class Sender:
         return "reverted, though it would not have one block before"
 
     def _nonce_taken(self, row: OutboxRow) -> Outcome | None:
-        """A stranger with our key spent the nonce, or the node has not caught up: wait, then take a new one."""
+        """A stranger with our key spent the nonce, or the node lags behind: wait, then take a new one."""
         since = self._taken_since.setdefault(row.intent, self._clock())
         if self._clock() - since < self._settings.nonce_taken_seconds:
             return None
