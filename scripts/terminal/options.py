@@ -58,6 +58,10 @@ data_dir = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
+connection = (manifest, rpc_url)
+key = (keystore, password_file, data_dir)
+
+
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Several options as one decorator, listed by `--help` in the order given."""
 

@@ -1,0 +1,98 @@
+"""The auditor's commands: replay the chain and reconcile every unit of money and every proof."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.terminal import options
+from scripts.terminal.failures import Group, fail
+from scripts.terminal.options import together
+from scripts.terminal.session import Session
+from scripts.terminal.tables import print_json, print_table
+
+if TYPE_CHECKING:
+    from scripts.audit.report import Report
+    from scripts.audit.sources import Source
+
+
+@click.group(cls=Group)
+def cli() -> None:
+    """Replay the chain and reconcile every unit of money and every proof."""
+
+
+@cli.command()
+@click.option(
+    "--artifacts",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="An oracle's artifact folder, or a copy of it.",
+)
+@click.option(
+    "--oracle-url",
+    envvar="GPGPU_ORACLE_URL",
+    show_envvar=True,
+    help="Where to fetch evidence; artifacts too where --keystore is a party's.",
+)
+@click.option("--from-block", type=click.IntRange(0), help="Default: where the deployment begins.")
+@click.option(
+    "--to-block", type=click.IntRange(0), help="Audit the state after this block. Default: the head."
+)
+@together(*options.connection, options.keystore, options.password_file, options.as_json)
+def replay(
+    artifacts: Path | None, from_block: int | None, to_block: int | None, as_json: bool, **given: Any
+) -> None:
+    """Rebuild everything from the logs and compare it with the chain, the evidence and the artifacts.
+
+    Exit code 1 where anything differs.
+    """
+    from protocol.chain import connect
+    from scripts.audit.replay import Scope
+    from scripts.audit.replay import replay as audit
+
+    with ExitStack() as stack:
+        session = stack.enter_context(Session(given))
+        source, with_artifacts = _source(stack, session, artifacts, given)
+        scope = Scope(from_block, to_block, source, with_artifacts)
+        # Not the checked connection of the other commands: code that differs is a finding here.
+        web3 = connect(given["rpc_url"], session.manifest.chain_id)
+        report = audit(web3, session.manifest, scope, lambda section: click.echo(section, err=True))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show_report(report)
+    if not report.is_clean:
+        fail(f"{len(report.differences)} differences")
+
+
+def _source(
+    stack: ExitStack, session: Session, artifacts: Path | None, given: dict[str, Any]
+) -> "tuple[Source | None, bool]":
+    from scripts.audit.sources import FolderSource, OracleSource
+
+    if artifacts is not None:
+        return FolderSource(artifacts), True
+    if given["oracle_url"] is None:
+        return None, False
+    return stack.enter_context(OracleSource(session.oracle)), given["keystore"] is not None
+
+
+def show_report(report: "Report") -> None:
+    """Sections, differences, verdict."""
+    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
+    rows = [(item.name, item.compared, len(item.differences) or "none") for item in report.sections]
+    print_table(
+        f"Audit of chain {report.chain_id} at block {report.block.number}: {counts}",
+        ("Section", "#Compared", "#Differences"),
+        rows,
+    )
+    if report.differences:
+        print_table(
+            "Differences",
+            ("Code", "Subject", "Expected", "Actual"),
+            [(item.code, item.subject, item.expected, item.actual) for item in report.differences],
+        )
+    for item in report.not_checked:
+        click.echo(f"not checked: {item.what}: {item.reason}")
+    verdict = "CLEAN: 0 differences" if report.is_clean else f"{len(report.differences)} DIFFERENCES"
+    click.echo(f"Verdict: {verdict} in {sum(item.compared for item in report.sections)} comparisons")

@@ -1,0 +1,140 @@
+"""What a provider does on chain: stake, units, offers."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from protocol.errors import BadInput
+from protocol.events import OfferListed, UnitRegistered, decode
+from protocol.keccak import keccak256
+from protocol.link import Inventory
+from protocol.outbox import Receipt
+from protocol.structs import Offer, OfferKind, Unit
+from protocol.typed_data import hash_struct
+from protocol.units import ZERO_BYTES32, Address, OfferHash, UnitId, hex_bytes, pack_name, to_hex
+from scripts.client.purse import Purse, fresh_intent
+
+VENDOR_WORDS = ("NVIDIA ", "GeForce ")
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What `python -m worker identify --json` says of a host."""
+
+    gpu_class: str
+    gpu_ids: tuple[bytes, ...]
+    vram_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferDraft:
+    """An offer as a provider thinks of it; money in base units of the lease's and the stake token."""
+
+    unit_id: UnitId
+    token: Address
+    price_per_hour: int
+    weekly_hours: int
+    min_seconds: int
+    max_seconds: int
+    notice_seconds: int
+    bond: int
+    valid_seconds: int
+    kind: OfferKind = OfferKind.RESERVED
+
+
+def read_devices(path: Path) -> Devices:
+    """The devices of an inventory file; all of one unit must be of one class. BadInput."""
+    try:
+        inventory = msgspec.json.decode(path.read_bytes(), type=Inventory)
+    except OSError as error:
+        raise BadInput(f"inventory {path}: cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadInput(
+            f"inventory {path}: expected what `python -m worker identify --json` prints: {error}"
+        ) from error
+    names = {gpu.name for gpu in inventory.gpus}
+    if len(names) != 1:
+        raise BadInput(f"inventory {path}: expected devices of one class, got {sorted(names)}")
+    return Devices(
+        gpu_class=class_of(names.pop()),
+        gpu_ids=tuple(sorted(hex_bytes(gpu.id, 32, "GPU id") for gpu in inventory.gpus)),
+        vram_mib=min(gpu.vram_mib for gpu in inventory.gpus),
+    )
+
+
+def class_of(name: str) -> str:
+    """The class that renters ask for: the card's name without its vendor."""
+    for word in VENDOR_WORDS:
+        name = name.removeprefix(word)
+    return name[:32]
+
+
+def stake(purse: Purse, amount_units: int) -> Receipt:
+    """Adds to the stake; the first stake makes the account a provider."""
+    chain = purse.chain
+    purse.require(chain.manifest.stake_token, amount_units, "stake")
+    return purse.pay(
+        fresh_intent("stake"),
+        chain.manifest.stake_token,
+        chain.manifest.registry,
+        amount_units,
+        lambda permit: chain.registry.build_stake_with_permit(amount_units, permit),
+        chain.registry.build_stake(amount_units),
+    )
+
+
+def register_unit(purse: Purse, worker: Address, devices: Devices, node: str) -> UnitId:
+    """Registers the devices as one unit of this provider; its id."""
+    unit = Unit(
+        provider=purse.address,
+        worker=worker,
+        encryption_key=ZERO_BYTES32,
+        node_id=keccak256(node.encode()),
+        gpu_class=pack_name(devices.gpu_class),
+        gpu_count=len(devices.gpu_ids),
+        vram_mib=devices.vram_mib,
+    )
+    receipt = purse.send(
+        fresh_intent("register unit"), purse.chain.registry.build_register_unit(unit, devices.gpu_ids)
+    )
+    return event_of(receipt, UnitRegistered, purse.chain.manifest.registry).unit_id
+
+
+def list_offer(purse: Purse, draft: OfferDraft) -> OfferHash:
+    """Lists an offer of one of this provider's units; its hash."""
+    chain = purse.chain
+    unit, _ = chain.registry.unit_of(draft.unit_id)
+    if unit.provider != purse.address:
+        raise BadInput(f"unit {to_hex(draft.unit_id)}: expected one of {purse.address}, got {unit.provider}")
+    offer = Offer(
+        provider=purse.address,
+        unit_id=draft.unit_id,
+        gpu_class=unit.gpu_class,
+        gpu_count=unit.gpu_count,
+        token=draft.token,
+        price_per_hour=draft.price_per_hour,
+        kind=draft.kind,
+        weekly_hours=draft.weekly_hours,
+        min_seconds=draft.min_seconds,
+        max_seconds=draft.max_seconds,
+        notice_seconds=draft.notice_seconds,
+        bond=draft.bond,
+        valid_until=chain.head().timestamp + draft.valid_seconds,
+        salt=time.time_ns(),
+    )
+    receipt = purse.send(f"list {to_hex(hash_struct(offer))}", chain.market.build_list(offer))
+    return event_of(receipt, OfferListed, chain.manifest.market).offer_hash
+
+
+def event_of(receipt: Receipt, kind: type[Any], contract: Address) -> Any:
+    """The one event of this kind that a transaction made. BadInput where there is none."""
+    for log in receipt.logs:
+        if log.address == contract:
+            event = decode(log)
+            if isinstance(event, kind):
+                return event
+    name = to_hex(receipt.transaction_hash)
+    raise BadInput(f"transaction {name}: expected the event {kind.__name__}, found none")

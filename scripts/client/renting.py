@@ -1,0 +1,226 @@
+"""What a renter does: propose a launch, carry it out in one transaction, send orders, give notice."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol.bodies import LeaseBody, OfferBody
+from protocol.chain import read_block
+from protocol.errors import BadInput, DigestMismatch, Expired
+from protocol.events import LeaseOpened
+from protocol.orders import first_order_hash, job_id, lease_id
+from protocol.outbox import Receipt
+from protocol.signed import SignedOrder
+from protocol.structs import JobOrder, JobSpec, LeaseStatus, NoticeReason, Terms
+from protocol.typed_data import hash_struct, sign
+from protocol.units import ZERO_BYTES32, ZERO_DIGEST, JobId, LeaseId, hex_bytes, to_hex
+from scripts.client.api import OracleClient
+from scripts.client.bundling import Bundle
+from scripts.client.chain import Chain
+from scripts.client.offers import find_listed
+from scripts.client.planning import (
+    Needs,
+    choose_offer,
+    deposit_of,
+    draft_orders,
+    draft_terms,
+    order_of_lease,
+    require_fitting,
+    window_of,
+)
+from scripts.client.providing import event_of
+from scripts.client.purse import Purse, fresh_intent
+from scripts.task import Task
+
+MIN_START_DELAY_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be rented, to run what. Nothing has been sent."""
+
+    task: Task
+    bundle: Bundle
+    specs: tuple[JobSpec, ...]
+    offer: OfferBody
+    lease_seconds: int
+    deposit_units: int
+    fee_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Orders of one lease, ready to be sent; the lease itself is open where `is_open`."""
+
+    terms: Terms
+    lease_id: LeaseId
+    is_open: bool
+    bundle: Bundle
+    orders: tuple[SignedOrder, ...]
+    job_ids: tuple[JobId, ...]
+
+
+def needs_of(task: Task, chain: Chain) -> Needs:
+    """What the task asks of an offer. BadInput where its token or price make no sense here."""
+    section = task.section
+    token = None if section.token is None else chain.tokens.address_of(section.token)
+    price = None
+    if section.max_price_per_hour is not None:
+        if token is None:
+            raise BadInput("max_price_per_hour: expected `token` beside it: a price is in some token")
+        price = chain.tokens.parse(token, section.max_price_per_hour)
+    resources = task.file.resources
+    return Needs(resources.gpu_class, resources.gpu_count, token, price, section.lease_seconds)
+
+
+def propose(
+    chain: Chain, oracle: OracleClient, task: Task, bundle: Bundle, offer_hash: bytes | None
+) -> Proposal:
+    """The cheapest offer that fits, or the one named; checked against the chain, not the oracle's word."""
+    needs, start = needs_of(task, chain), next_start(chain)
+    if offer_hash is None:
+        body = choose_offer(oracle.offers(needs.gpu_class), needs, start)
+    else:
+        body = require_fitting(_named_offer(chain, oracle, offer_hash), needs, start)
+    offer = body.offer
+    if hash_struct(offer) != hex_bytes(body.offer_hash, 32):
+        raise DigestMismatch(f"offer {body.offer_hash}: the oracle's offer has another hash")
+    if chain.market.listed_by(hash_struct(offer)) != offer.provider:
+        raise BadInput(f"offer {body.offer_hash}: not listed by its provider on chain", code="no_offer")
+    window = window_of(offer, start, needs.lease_seconds)
+    fee_bps = chain.market.fee_bps()
+    terms = draft_terms(offer, offer.provider, window, fee_bps, ZERO_DIGEST, 0)
+    return Proposal(
+        task=task,
+        bundle=bundle,
+        specs=task.job_specs(bundle.digest, bundle.entrypoint),
+        offer=body,
+        lease_seconds=needs.lease_seconds,
+        deposit_units=deposit_of(terms),
+        fee_bps=fee_bps,
+    )
+
+
+def _named_offer(chain: Chain, oracle: OracleClient, offer_hash: bytes) -> OfferBody:
+    """An offer by its hash: the oracle leaves expired ones out of its lists, the chain's events have them."""
+    for body in oracle.offers():
+        if body.offer_hash == to_hex(offer_hash):
+            return body
+    offer = find_listed(chain, offer_hash)
+    if offer is None:
+        raise BadInput(f"offer {to_hex(offer_hash)}: unknown", code="no_offer")
+    listed = chain.market.listed_by(offer_hash) == offer.provider
+    _, booked_hours = chain.registry.unit_of(offer.unit_id)
+    return OfferBody(
+        offer_hash=to_hex(offer_hash),
+        offer=offer,
+        listed=listed,
+        booked_hours=booked_hours,
+        worker_connected=False,
+    )
+
+
+def next_start(chain: Chain) -> int:
+    """The earliest second that surely is not over when an opening is mined: three blocks from now."""
+    head = chain.head()
+    if head.number == 0:
+        return head.timestamp + MIN_START_DELAY_SECONDS
+    interval = head.timestamp - read_block(chain.web3, head.number - 1).timestamp
+    # A chain that mines on demand stands still meanwhile; its next block takes the time of the clock.
+    return max(head.timestamp, int(time.time())) + min(max(MIN_START_DELAY_SECONDS, 3 * interval), 60)
+
+
+def draft_launch(purse: Purse, proposal: Proposal) -> Launch:
+    """Terms that start now, and the orders of their lease. Nothing is sent."""
+    chain, offer = purse.chain, proposal.offer.offer
+    window = window_of(offer, next_start(chain), proposal.lease_seconds)
+    drafts = draft_orders(
+        proposal.specs, proposal.bundle.reference, proposal.task.limits(), window.end, _nonce()
+    )
+    terms = draft_terms(
+        offer, purse.address, window, proposal.fee_bps, first_order_hash(drafts[0]), secrets.randbits(128)
+    )
+    of_lease = lease_id(chain.domain, terms)
+    first = SignedOrder(order_of_lease(drafts[0], of_lease), None, proposal.specs[0])
+    rest = [
+        _signed(purse, order_of_lease(order, of_lease), spec)
+        for order, spec in zip(drafts[1:], proposal.specs[1:], strict=True)
+    ]
+    return _launch(chain, terms, of_lease, False, proposal.bundle, (first, *rest))
+
+
+def launch_on_lease(purse: Purse, lease: LeaseBody, task: Task, bundle: Bundle) -> Launch:
+    """Orders under a lease that the wallet has. BadInput, Expired where it is another's or over."""
+    chain, terms = purse.chain, lease.terms
+    of_lease = lease_id(chain.domain, terms)
+    if to_hex(of_lease) != lease.lease_id:
+        raise DigestMismatch(f"lease {lease.lease_id}: the oracle's terms are of lease {to_hex(of_lease)}")
+    if terms.renter != purse.address:
+        raise BadInput(f"lease {lease.lease_id}: rented by {terms.renter}, this wallet is {purse.address}")
+    state = chain.market.lease_state(of_lease)
+    if state.status is not LeaseStatus.OPEN:
+        raise BadInput(f"lease {lease.lease_id}: expected an open one, it is {state.status.name.lower()}")
+    end = terms.start + state.end_offset
+    if chain.head().timestamp >= end:
+        raise Expired(f"lease {lease.lease_id}: ended at {end}")
+    specs = task.job_specs(bundle.digest, bundle.entrypoint)
+    drafts = draft_orders(specs, bundle.reference, task.limits(), end, _nonce())
+    orders = [
+        _signed(purse, order_of_lease(order, of_lease), spec)
+        for order, spec in zip(drafts, specs, strict=True)
+    ]
+    return _launch(chain, terms, of_lease, True, bundle, orders)
+
+
+def _launch(
+    chain: Chain,
+    terms: Terms,
+    of_lease: LeaseId,
+    is_open: bool,
+    bundle: Bundle,
+    orders: Sequence[SignedOrder],
+) -> Launch:
+    job_ids = tuple(job_id(chain.domain, item.order) for item in orders)
+    return Launch(terms, of_lease, is_open, bundle, tuple(orders), job_ids)
+
+
+def _signed(purse: Purse, order: JobOrder, spec: JobSpec) -> SignedOrder:
+    return SignedOrder(order, sign(purse.chain.domain, order, purse.account), spec)
+
+
+def _nonce() -> int:
+    # Tells equal jobs apart, also those of two launches under one lease.
+    return secrets.randbits(48)
+
+
+def open_lease(purse: Purse, terms: Terms) -> Receipt:
+    """One transaction: escrow, lease and first order. BadInput says what is needed and what is there."""
+    chain, token = purse.chain, terms.offer.token
+    amount = deposit_of(terms)
+    purse.require(token, amount, "escrow of the lease")
+    receipt = purse.pay(
+        f"open {to_hex(lease_id(chain.domain, terms))}",
+        token,
+        chain.manifest.market,
+        amount,
+        lambda permit: chain.market.build_open_with_permit(terms, permit),
+        chain.market.build_open(terms),
+    )
+    event_of(receipt, LeaseOpened, chain.manifest.market)
+    return receipt
+
+
+def send(purse: Purse, oracle: OracleClient, launch: Launch) -> Receipt | None:
+    """Upload, open the lease unless it is open, hand over the orders; the opening's receipt."""
+    oracle.upload(launch.bundle.path, launch.bundle.digest)
+    receipt = None if launch.is_open else open_lease(purse, launch.terms)
+    for order in launch.orders:
+        oracle.post_order(launch.terms, order)
+    return receipt
+
+
+def give_notice(purse: Purse, terms: Terms, reason: NoticeReason) -> Receipt:
+    """Moves the end of a lease nearer, as its terms allow."""
+    call = purse.chain.market.build_give_notice(terms, reason, ZERO_BYTES32)
+    return purse.send(fresh_intent("notice"), call)

@@ -1,0 +1,201 @@
+"""The provider's commands: stake, units, offers, money out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from protocol.units import to_hex, unpack_name
+from scripts.terminal import options
+from scripts.terminal.failures import Group, fail
+from scripts.terminal.options import AddressText, Bytes32, together
+from scripts.terminal.session import Session
+from scripts.terminal.tables import print_json, print_table
+
+WALLET = together(*options.connection, *options.key)
+DAY_SECONDS = 86_400
+
+
+@click.group(cls=Group)
+def cli() -> None:
+    """Stake, register units, list offers, withdraw."""
+
+
+@cli.command()
+@click.argument("amount")
+@WALLET
+def stake(amount: str, **given: Any) -> None:
+    """Add AMOUNT to your stake, in the stake token."""
+    from scripts.client import providing
+
+    with Session(given) as session:
+        token = session.manifest.stake_token
+        providing.stake(session.purse, session.chain.tokens.parse(token, amount))
+        account = session.chain.registry.stake_of(session.purse.address)
+        click.echo(f"stake {session.chain.tokens.show(token, account.stake_units)}")
+
+
+@cli.command()
+@click.option("--worker", type=AddressText(), required=True, help="Address of the host's worker key.")
+@click.option(
+    "--inventory",
+    type=options.FILE,
+    required=True,
+    help="What `python -m worker identify --json` printed on the host.",
+)
+@click.option("--node", required=True, help="Your own name of the host; only its hash is published.")
+@WALLET
+def register(worker: str, inventory: Path, node: str, **given: Any) -> None:
+    """Register the devices of one host as a unit."""
+    from protocol.units import Address
+    from scripts.client import providing
+
+    devices = providing.read_devices(inventory)
+    with Session(given) as session:
+        unit_id = providing.register_unit(session.purse, Address(worker), devices, node)
+        click.echo(to_hex(unit_id))
+
+
+@cli.command("list")
+@click.option("--unit", "unit_id", type=Bytes32(), required=True)
+@click.option("--price", required=True, help="An hour of the whole unit, such as 0.25.")
+@click.option("--token", required=True, help="Symbol or address of the token of the price.")
+@click.option("--bond", required=True, help="In the stake token: locked while a lease lives.")
+@click.option("--kind", type=click.Choice(("reserved", "idle")), default="reserved", show_default=True)
+@click.option(
+    "--hours", "rules", multiple=True, help='Such as "mon-fri 18-24" (UTC); repeatable. Default: always.'
+)
+@click.option("--min-seconds", type=click.IntRange(0), default=60, show_default=True)
+@click.option("--max-seconds", type=click.IntRange(1), default=7 * DAY_SECONDS, show_default=True)
+@click.option("--notice-seconds", type=click.IntRange(0), default=300, show_default=True)
+@click.option("--valid-days", type=click.IntRange(1, 365), default=30, show_default=True)
+@WALLET
+def list_command(
+    unit_id: bytes,
+    price: str,
+    token: str,
+    bond: str,
+    kind: str,
+    rules: tuple[str, ...],
+    min_seconds: int,
+    max_seconds: int,
+    notice_seconds: int,
+    valid_days: int,
+    **given: Any,
+) -> None:
+    """List an offer of a unit; its hash goes to stdout."""
+    from protocol.structs import OfferKind
+    from protocol.units import UnitId
+    from scripts.client import providing
+    from scripts.client.hours import parse_hours
+
+    with Session(given) as session:
+        tokens = session.chain.tokens
+        address = tokens.address_of(token)
+        draft = providing.OfferDraft(
+            unit_id=UnitId(unit_id),
+            token=address,
+            price_per_hour=tokens.parse(address, price),
+            weekly_hours=parse_hours(rules),
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            notice_seconds=notice_seconds,
+            bond=tokens.parse(session.manifest.stake_token, bond),
+            valid_seconds=valid_days * DAY_SECONDS,
+            kind=OfferKind[kind.upper()],
+        )
+        click.echo(to_hex(providing.list_offer(session.purse, draft)))
+
+
+@cli.command()
+@click.argument("offer_hash", type=Bytes32())
+@WALLET
+def unlist(offer_hash: bytes, **given: Any) -> None:
+    """Take an offer off the market; leases already open keep their terms."""
+    from protocol.units import OfferHash
+    from scripts.client.purse import fresh_intent
+
+    with Session(given) as session:
+        call = session.chain.market.build_unlist(OfferHash(offer_hash))
+        session.purse.send(fresh_intent("unlist"), call)
+        click.echo(f"{to_hex(offer_hash)} is no longer listed")
+
+
+@cli.command()
+@together(*options.connection, options.keystore, options.password_file, options.as_json)
+def status(as_json: bool, **given: Any) -> None:
+    """Show your stake, units, offers and credits, from the chain alone."""
+    from scripts.client.holdings import holdings_of
+
+    with Session(given) as session:
+        show = session.chain.tokens.show
+        held = holdings_of(session.chain, session.address)
+        if as_json:
+            print_json(held.to_json())
+            return
+        stake_token = session.manifest.stake_token
+        rows = [
+            ("stake", show(stake_token, held.stake.stake_units)),
+            ("locked", show(stake_token, held.stake.locked_units)),
+            ("unbonding", show(stake_token, held.stake.unbonding_units)),
+            *((f"credit in {token}", show(token, amount)) for token, amount in held.credits.items()),
+        ]
+        print_table(held.provider, ("What", "#How much"), rows)
+        print_table(
+            "Units",
+            ("Unit", "Class", "#GPUs", "Worker"),
+            [
+                (to_hex(unit_id), unpack_name(unit.gpu_class), unit.gpu_count, unit.worker)
+                for unit_id, unit in held.units.items()
+            ],
+        )
+        print_table(
+            "Offers",
+            ("Offer", "Unit", "#Price an hour", "Valid until"),
+            [
+                (
+                    to_hex(name),
+                    to_hex(offer.unit_id),
+                    show(offer.token, offer.price_per_hour),
+                    offer.valid_until,
+                )
+                for name, offer in held.offers.items()
+            ],
+        )
+
+
+@cli.command()
+@click.option("--to", "receiver", type=AddressText(), help="Default: your own address.")
+@WALLET
+def withdraw(receiver: str | None, **given: Any) -> None:
+    """Take out what your leases earned."""
+    from scripts.renter import withdraw_all
+
+    with Session(given) as session:
+        withdraw_all(session, receiver)
+
+
+@cli.command()
+@click.argument("amount", required=False)
+@click.option("--to", "receiver", type=AddressText(), help="Default: your own address.")
+@WALLET
+def unstake(amount: str | None, receiver: str | None, **given: Any) -> None:
+    """Start to unbond AMOUNT of your free stake; without AMOUNT, take out what has unbonded."""
+    from protocol.units import Address
+    from scripts.client.purse import fresh_intent
+
+    with Session(given) as session:
+        chain, purse, token = session.chain, session.purse, session.manifest.stake_token
+        if amount is not None:
+            units = chain.tokens.parse(token, amount)
+            purse.send(fresh_intent("start unbonding"), chain.registry.build_start_unbonding(units))
+            account = chain.registry.stake_of(purse.address)
+            shown = chain.tokens.show(token, account.unbonding_units)
+            click.echo(f"{shown} can leave at {account.unbond_at} (Unix seconds)")
+            return
+        account = chain.registry.stake_of(purse.address)
+        if not account.unbonding_units:
+            fail(f"nothing of {purse.address} is unbonding")
+        to = purse.address if receiver is None else Address(receiver)
+        purse.send(fresh_intent("withdraw stake"), chain.registry.build_withdraw_stake(to))
+        click.echo(f"{chain.tokens.show(token, account.unbonding_units)} to {to}")

@@ -1,0 +1,263 @@
+"""The renter's commands: offers, launch, status, logs, download, notice, withdraw."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from protocol.errors import BadInput
+from protocol.units import to_hex, unpack_name
+from scripts.terminal import options
+from scripts.terminal.failures import Group, fail
+from scripts.terminal.options import Bytes32, together
+from scripts.terminal.session import Session
+from scripts.terminal.tables import print_json, print_table, short
+from scripts.terminal.views import launch_document, show_jobs, show_launch, show_leases, show_plan
+
+if TYPE_CHECKING:
+    from protocol.bodies import JobBody
+    from scripts.client.renting import Launch
+
+REASONS = ("unspecified", "work_done", "owner_returns", "maintenance", "hardware_fault", "unreachable")
+MAX_ARTIFACT_BYTES = 64 << 30
+MAX_OUTPUT_FILES = 100_000
+
+
+@click.group(cls=Group)
+def cli() -> None:
+    """Rent a unit and run jobs on it."""
+
+
+@cli.command()
+@together(options.oracle_url, options.as_json)
+@click.option("--class", "gpu_class", help='Such as "RTX 4090" or CPU.')
+def offers(oracle_url: str, as_json: bool, gpu_class: str | None) -> None:
+    """List the offers one can rent, cheapest first."""
+    from protocol.bodies import json_of
+    from scripts.client.amounts import format_amount, format_duration
+    from scripts.client.api import OracleClient
+    from scripts.client.hours import format_hours
+
+    with OracleClient(oracle_url) as oracle:
+        found = list(oracle.offers(gpu_class))
+        tokens = {info.address: (name, info) for name, info in oracle.deployment().manifest.tokens.items()}
+    if as_json:
+        print_json([json_of(body) for body in found])
+        return
+    rows: list[tuple[object, ...]] = []
+    for body in found:
+        offer = body.offer
+        symbol, info = tokens[offer.token]
+        rows.append(
+            (
+                body.offer_hash,
+                f"{offer.gpu_count} x {unpack_name(offer.gpu_class)}",
+                f"{format_amount(offer.price_per_hour, info.decimals)} {symbol}",
+                offer.kind.name.lower(),
+                format_hours(offer.weekly_hours & ~body.booked_hours),
+                f"{format_duration(offer.min_seconds)} to {format_duration(offer.max_seconds)}",
+                "yes" if body.worker_connected else "no",
+            )
+        )
+    columns = ("Offer", "Unit", "#Price an hour", "Kind", "Free hours", "Lease", "Worker here")
+    print_table(f"{len(rows)} offers", columns, rows)
+
+
+@cli.command()
+@click.argument("task_file", type=options.FILE)
+@click.option("--lease", "lease_id", type=Bytes32(), help="Use this lease of yours instead of a new one.")
+@click.option("--offer", "offer_hash", type=Bytes32(), help="Rent this offer instead of the cheapest.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--detach", "-d", is_flag=True, help="Do not wait for the jobs.")
+@together(*options.connection, options.oracle_url, *options.key, options.as_json)
+def launch(
+    task_file: Path,
+    lease_id: bytes | None,
+    offer_hash: bytes | None,
+    yes: bool,
+    detach: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Run a task: rent a unit, or use a lease, and send its jobs.
+
+    Shows what it will cost before anything is sent.
+    """
+    from scripts.client import renting
+    from scripts.client.bundling import bundle_of
+    from scripts.task import load_task
+
+    task = load_task(task_file)
+    with Session(given) as session, bundle_of(task) as bundle:
+        purse, oracle = session.purse, session.oracle
+        if lease_id is not None:
+            prepared = renting.launch_on_lease(purse, oracle.lease(lease_id), task, bundle)
+            click.echo(
+                f"{len(prepared.orders)} jobs under lease {to_hex(lease_id)}, no further cost", err=True
+            )
+        else:
+            proposal = renting.propose(session.chain, oracle, task, bundle, offer_hash)
+            show_plan(proposal, session.chain.tokens)
+            token = proposal.offer.offer.token
+            purse.require(token, proposal.deposit_units, "escrow of the lease")
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+        if lease_id is None:
+            # Only now: the lease starts seconds from here, however long the answer took.
+            prepared = renting.draft_launch(purse, proposal)
+        receipt = renting.send(purse, oracle, prepared)
+        if as_json:
+            print_json(launch_document(prepared, receipt.transaction_hash if receipt else None))
+        else:
+            show_launch(prepared)
+        if not detach:
+            _follow(session, prepared, quiet=as_json)
+
+
+def _follow(session: Session, prepared: "Launch", quiet: bool) -> None:
+    from scripts.client.following import follow, has_succeeded
+
+    is_alone = len(prepared.job_ids) == 1
+
+    def on_change(body: "JobBody") -> None:
+        click.echo(f"{short(body.job_id)} {body.state} {body.detail}".rstrip(), err=True)
+
+    def on_log(_: bytes, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    ended = list(
+        follow(session.oracle, prepared.job_ids, on_change, on_log if is_alone and not quiet else None)
+    )
+    failed = [body for body in ended if not has_succeeded(body)]
+    if failed:
+        fail(f"{len(failed)} of {len(ended)} jobs did not succeed")
+
+
+@cli.command()
+@click.argument("identity", type=Bytes32(), required=False)
+@together(options.manifest, options.oracle_url, *options.key, options.as_json)
+def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
+    """Show a lease, a job, or all leases of a wallet."""
+    from protocol.bodies import json_of
+    from scripts.client.api import ServiceRefused
+    from scripts.client.chain import Tokens
+
+    with Session(given) as session:
+        oracle = session.oracle
+        if identity is None:
+            leases = list(oracle.leases(renter=session.address))
+            if as_json:
+                print_json([json_of(body) for body in leases])
+            else:
+                show_leases(Tokens(session.manifest), leases)
+            return
+        try:
+            lease = oracle.lease(identity)
+        except ServiceRefused as error:
+            if error.status != 404:
+                raise
+            job = oracle.job(identity)
+            if as_json:
+                print_json(json_of(job))
+            else:
+                show_jobs([job])
+            return
+        jobs = oracle.jobs_of_lease(identity) if given["keystore"] is not None else ()
+        if as_json:
+            print_json({"lease": json_of(lease), "jobs": [json_of(job) for job in jobs]})
+            return
+        show_leases(Tokens(session.manifest), [lease])
+        show_jobs(list(jobs))
+
+
+@cli.command()
+@click.argument("job_id", type=Bytes32())
+@click.option("--follow", "-f", "is_following", is_flag=True, help="Until the job has ended.")
+@together(options.manifest, options.oracle_url, *options.key)
+def logs(job_id: bytes, is_following: bool, **given: Any) -> None:
+    """Print a job's log, and follow it with -f."""
+    with Session(given) as session:
+        offset, is_complete = 0, False
+        while not is_complete:
+            data, next_offset, is_complete = session.oracle.log(job_id, offset, 20 if is_following else 0)
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            if next_offset == offset and not is_following:
+                return
+            offset = next_offset
+
+
+@cli.command()
+@click.argument("job_id", type=Bytes32())
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--all", "with_all", is_flag=True, help="Also the log, the trace and its checkpoints.")
+@together(options.manifest, options.oracle_url, *options.key)
+def download(job_id: bytes, folder: Path, with_all: bool, **given: Any) -> None:
+    """Fetch a job's output, its digests checked."""
+    from protocol.bundle import extract_bundle
+
+    with Session(given) as session:
+        body = session.oracle.job(job_id)
+        if body.receipt is None:
+            raise BadInput(f"job {to_hex(job_id)}: expected one that has ended, it is {body.state}")
+        artifacts = dict(body.receipt.artifacts)
+        output = artifacts.pop("output", None)
+        if output is None:
+            raise BadInput(f"job {to_hex(job_id)}: it left no output", code="no_output")
+        if folder.exists() and any(folder.iterdir()):
+            raise BadInput(f"{folder}: expected an empty folder or none")
+        with tempfile.TemporaryDirectory(prefix="gpgpu-output-") as name:
+            path = Path(name) / "output.tar"
+            size_bytes = session.oracle.download(output, path, MAX_ARTIFACT_BYTES)
+            with path.open("rb") as tar:
+                count = extract_bundle(tar, folder, MAX_ARTIFACT_BYTES, MAX_OUTPUT_FILES)
+        click.echo(f"{count} files, {size_bytes} bytes, sha256 {output.hex()}: {folder}", err=True)
+        for item, digest in artifacts.items() if with_all else ():
+            session.oracle.download(digest, folder / ".gpgpu" / item, MAX_ARTIFACT_BYTES)
+
+
+@cli.command()
+@click.argument("lease_id", type=Bytes32())
+@click.option("--reason", type=click.Choice(REASONS), default="work_done", show_default=True)
+@together(*options.connection, options.oracle_url, *options.key)
+def notice(lease_id: bytes, reason: str, **given: Any) -> None:
+    """Move the end of a lease nearer."""
+    from protocol.events import NoticeGiven
+    from protocol.structs import NoticeReason
+    from scripts.client.providing import event_of
+    from scripts.client.renting import give_notice
+
+    with Session(given) as session:
+        terms = session.oracle.lease(lease_id).terms
+        receipt = give_notice(session.purse, terms, NoticeReason[reason.upper()])
+        event = event_of(receipt, NoticeGiven, session.manifest.market)
+        click.echo(f"lease {to_hex(lease_id)} ends at {event.end} (Unix seconds)")
+
+
+@cli.command()
+@click.option("--to", "receiver", type=options.AddressText(), help="Default: your own address.")
+@together(*options.connection, *options.key)
+def withdraw(receiver: str | None, **given: Any) -> None:
+    """Take out credits: refunds, pay, compensation."""
+    with Session(given) as session:
+        withdraw_all(session, receiver)
+
+
+def withdraw_all(session: Session, receiver: str | None) -> None:
+    """Credits in every token of the manifest, and compensation; exit code 1 where there is nothing."""
+    from scripts.client.withdrawals import withdraw_compensation, withdraw_credits
+
+    purse, manifest = session.purse, session.manifest
+    to = purse.address if receiver is None else receiver
+    tokens = sorted({info.address for info in manifest.tokens.values()})
+    taken = list(withdraw_credits(purse, tokens, to).items())
+    compensation = withdraw_compensation(purse, to)
+    if compensation:
+        taken.append((manifest.stake_token, compensation))
+    for token, amount in taken:
+        click.echo(f"{session.chain.tokens.show(token, amount)} to {to}")
+    if not taken:
+        fail(f"nothing to withdraw for {purse.address}")
