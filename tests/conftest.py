@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.anvil import anvil, deployment, still_anvil, still_deployment
 
 __all__ = ["anvil", "deployment", "still_anvil", "still_deployment"]
+
+# Machines that run tests are shared: how long one example takes says nothing.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 UNIT = Path(__file__).parent / "unit"
 
