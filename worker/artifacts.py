@@ -1,0 +1,135 @@
+"""Bytes to and from the oracle: content-addressed artifacts and the evidence of proofs, each request
+signed.
+"""
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import httpx2
+
+from protocol.bodies import ErrorBody
+from protocol.digests import sha256, sha256_stream
+from protocol.errors import DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
+from protocol.request_auth import sign_request
+from protocol.typed_data import Domain, Signer
+from protocol.units import Digest, ProofHash, to_hex
+
+_CHUNK_BYTES: Final = 1 << 20
+_EMPTY: Final = sha256(b"")
+_RETRYABLE_STATUS: Final = (408, 425, 429)
+
+
+class ArtifactClient:
+    """ServiceUnavailable where a later try may succeed, RejectedError with the service's code where none
+    will.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        domain: Domain,
+        account: Signer,
+        timeout_seconds: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._domain = domain
+        self._account = account
+        self._now = now
+        self._client = httpx2.Client(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
+
+    def upload(self, path: Path, digest: Digest) -> None:
+        """Afterwards the service has the bytes. Uploading them again changes nothing."""
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            headers = {"Content-Length": str(size)}
+            self._send("PUT", f"/v1/artifacts/{digest.hex()}", digest, _chunks(file), headers)
+
+    def download(self, digest: Digest, target: Path, max_bytes: int) -> None:
+        """Afterwards `target` holds the bytes of this digest. LimitExceeded, DigestMismatch."""
+        url = f"/v1/artifacts/{digest.hex()}"
+        request = self._request("GET", url, _EMPTY, None, {})
+        try:
+            response = self._client.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    response.read()
+                _raise_for(response, url)
+                actual = _write(response.iter_bytes(_CHUNK_BYTES), target, max_bytes)
+            finally:
+                response.close()
+        except httpx2.TransportError as error:
+            raise ServiceUnavailable(f"GET {url}: {error}") from error
+        if actual != digest:
+            raise DigestMismatch(f"{url}: expected {digest.hex()}, got {actual.hex()}")
+
+    def put_evidence(self, proof_hash: ProofHash, evidence: bytes) -> None:
+        """Afterwards the service has the evidence of this proof."""
+        self._send("PUT", f"/v1/proofs/{to_hex(proof_hash)}/evidence", sha256(evidence), evidence, {})
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _send(
+        self, method: str, target: str, digest: Digest, body: bytes | Iterator[bytes], headers: dict[str, str]
+    ) -> None:
+        try:
+            response = self._client.send(self._request(method, target, digest, body, headers))
+        except httpx2.TransportError as error:
+            raise ServiceUnavailable(f"{method} {target}: {error}") from error
+        _raise_for(response, target)
+
+    def _request(
+        self,
+        method: str,
+        target: str,
+        digest: Digest,
+        body: bytes | Iterator[bytes] | None,
+        headers: dict[str, str],
+    ) -> httpx2.Request:
+        url = httpx2.URL(self._base_url + target)
+        path = url.raw_path.decode()
+        nonce = secrets.token_bytes(32)
+        signed = sign_request(self._domain, self._account, method, path, digest, self._now(), nonce)
+        return self._client.build_request(method, url, content=body, headers={**headers, **signed})
+
+
+def file_digest(path: Path) -> Digest:
+    """SHA-256 of a file of ours."""
+    with path.open("rb") as file:
+        return sha256_stream(file)
+
+
+def _write(chunks: Iterator[bytes], target: Path, max_bytes: int) -> Digest:
+    state = hashlib.sha256()
+    received = 0
+    with target.open("wb") as file:
+        for chunk in chunks:
+            received += len(chunk)
+            if received > max_bytes:
+                raise LimitExceeded(f"download: expected at most {max_bytes} bytes, got more")
+            state.update(chunk)
+            file.write(chunk)
+    return Digest(state.digest())
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _raise_for(response: httpx2.Response, target: str) -> None:
+    if response.is_success:
+        return
+    if response.status_code >= 500 or response.status_code in _RETRYABLE_STATUS:
+        raise ServiceUnavailable(f"{target}: the service answers {response.status_code}")
+    try:
+        error = ErrorBody.model_validate_json(response.content)
+    except ValueError:
+        raise RejectedError(f"{target}: the service answers {response.status_code}") from None
+    raise RejectedError(f"{target}: {error.message}", code=error.code)
