@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-import oracle_samples as samples
+from tests.unit.oracle import oracle_samples as samples
 import pytest
-from oracle_samples import BUNDLE, HOUR, MONDAY, RENTER, UNIT_ID
+from tests.unit.oracle.oracle_samples import BUNDLE, HOUR, MONDAY, RENTER, UNIT_ID
 
 from oracle.dispatcher import Dispatcher, Rules, View, make_plan
 from oracle.jobs import AttemptState, JobState

@@ -1,9 +1,9 @@
 """When a lease's jobs may run, and when the keeper may act."""
 
-import oracle_samples as samples
+from tests.unit.oracle import oracle_samples as samples
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle_samples import GRACE_SECONDS, HOUR, MONDAY
+from tests.unit.oracle.oracle_samples import GRACE_SECONDS, HOUR, MONDAY
 
 from oracle import schedule
 from protocol.structs import LeaseStatus

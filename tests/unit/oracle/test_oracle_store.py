@@ -4,11 +4,11 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import oracle_samples as samples
+from tests.unit.oracle import oracle_samples as samples
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from oracle_samples import BUNDLE, DOMAIN, MONDAY, RENTER, TOKEN, UNIT_ID, WORKER
+from tests.unit.oracle.oracle_samples import BUNDLE, DOMAIN, MONDAY, RENTER, TOKEN, UNIT_ID, WORKER
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 

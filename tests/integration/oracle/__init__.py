@@ -1,0 +1,1 @@
+"""Tests of the oracle on a real chain, with real processes and sockets."""

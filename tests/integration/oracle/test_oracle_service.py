@@ -1,0 +1,437 @@
+"""The oracle as a process: a job from order to proof, crashes in between, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from websockets.exceptions import ConnectionClosed
+
+from protocol import evidence, link
+from protocol.evidence import Evidence
+from protocol.orders import first_order_hash, job_id
+from protocol.signed import SignedOrder
+from protocol.structs import NO_PROOF, CompletionProof, LeaseStatus, Terms, from_json, to_json
+from protocol.typed_data import digest, hash_struct
+from protocol.units import JobId, to_hex
+from tests.anvil import Deployment
+from tests.integration.oracle import oracle_rig as rig
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def rental(deployment: Deployment) -> rig.Rental:
+    return rig.make_rental(deployment)
+
+
+@pytest.fixture
+def oracle(rental: rig.Rental, tmp_path: Path) -> Iterator[rig.OracleProcess]:
+    with rig.run_oracle(tmp_path / "oracle", rental.deployment) as running:
+        yield running
+
+
+@pytest.fixture
+def renter(oracle: rig.OracleProcess, rental: rig.Rental) -> rig.Caller:
+    return rig.Caller(oracle, rental.domain, rental.renter)
+
+
+@pytest.fixture
+def worker_http(oracle: rig.OracleProcess, rental: rig.Rental) -> rig.Caller:
+    return rig.Caller(oracle, rental.domain, rental.worker)
+
+
+def order_job(rental: rig.Rental, renter: rig.Caller, count: int = 1, **terms: int) -> tuple:
+    """An open lease, and so many jobs of it with their bundle uploaded."""
+    chosen = rental.terms(**terms)
+    lease = rental.open(chosen)
+    assert renter.upload(rig.BUNDLE).status_code in (200, 201)
+    orders = [rental.order(chosen, nonce) for nonce in range(count)]
+    for order in orders:
+        response = renter.post_order(chosen, order)
+        assert response.status_code == 201, response.text
+    return chosen, lease, orders
+
+
+def state_of(caller: rig.Caller, job: JobId) -> str:
+    return caller.job(job)["state"]
+
+
+def test_oracle__job_from_order_to_settlement__proven_and_paid(
+    rental: rig.Rental, tmp_path: Path, deployment: Deployment
+) -> None:
+    keeper = deployment.anvil.accounts[5]
+    keystore, password = tmp_path / "keeper.json", tmp_path / "password"
+    keystore.write_text(json.dumps(Account.encrypt(keeper.key, PASSWORD, kdf="scrypt", iterations=2)))
+    password.write_text(PASSWORD + "\n")
+    settings = {"keystore": str(keystore), "password_file": str(password), "keeper_seconds": 0.3}
+    with rig.run_oracle(tmp_path / "oracle", deployment, **settings) as oracle:
+        renter = rig.Caller(oracle, rental.domain, rental.renter)
+        worker_http = rig.Caller(oracle, rental.domain, rental.worker)
+        terms, lease, (order,) = order_job(rental, renter, seconds=12)
+        job = job_id(rental.domain, order.order)
+        with rig.connect_worker(oracle, rental) as worker:
+            assignment = worker.assignment(job)
+            assert assignment.read_order() == order
+            assert assignment.read_terms() == terms
+            rig.until(lambda: deployment.anvil.now() >= terms.start + 3, "some seconds of the lease")
+            beat = rental.heartbeat(lease)
+            worker.send(link.Heartbeat.of(beat))
+            for state in ("accepted", "preparing", "running"):
+                worker.status(assignment, state)
+            worker.log(assignment, 0, b"epoch 1\n")
+            assert worker.expect(link.LogAck).next_offset == 8
+            rig.until(lambda: state_of(renter, job) == "running", "running")
+            assert renter.logs(job)[0] == b"epoch 1\n"
+            signed = rental.receipt(order, assignment.attempt)
+            missing = worker.send_receipt(signed, assignment.fencing_token)
+            assert (missing.accepted, missing.code) == (False, "artifact_missing")
+            assert worker_http.upload(rig.OUTPUT).status_code == 201
+            assert worker.send_receipt(signed, assignment.fencing_token).accepted
+            worker.expect_assignments(lambda all_: not all_)
+        found = renter.job(job)
+        assert (found["state"], found["receipt"]["receipt"]["outcome"]) == ("finished", "completed")
+        digest_ = rig.sha256(rig.OUTPUT).hex()
+        assert renter("GET", f"/v1/artifacts/{digest_}").content == rig.OUTPUT
+        assert renter("GET", f"/v1/artifacts/{digest_}", Range="bytes=0-3").content == rig.OUTPUT[:4]
+        prove(rental, oracle, worker_http, order, signed, [beat])
+        rig.until(lambda: state_of(renter, job) == "proven", "proven")
+
+        def closed() -> bool:
+            return deployment.market.lease_state(lease).status is LeaseStatus.CLOSED
+
+        rig.until(closed, "the keeper closes the lease", 60)
+        assert deployment.market.credit_of(rental.offer.token, rental.offer.provider) > 0
+        body = rig.until(
+            lambda: (b := renter("GET", f"/v1/leases/{to_hex(lease)}").json())["status"] == "closed" and b,
+            "the index shows it",
+        )
+        assert int(body["paid_units"]) + int(body["fee_units"]) + int(body["refund_units"]) == int(
+            body["deposit_units"]
+        )
+        assert PASSWORD not in oracle.log_path.read_text()
+        assert oracle.terminate() == 0
+
+
+def prove(
+    rental: rig.Rental,
+    oracle: rig.OracleProcess,
+    worker_http: rig.Caller,
+    order: rig.SignedOrder,
+    receipt: rig.SignedReceipt,
+    beats: list[rig.SignedHeartbeat],
+) -> None:
+    """Evidence first, then the proof on the chain, as a worker does."""
+    proof = CompletionProof(
+        lease_id=order.order.lease_id,
+        previous_proof=NO_PROOF,
+        proven_seconds=0,
+        jobs_completed=1,
+        jobs_root=evidence.jobs_root([digest(rental.domain, receipt.receipt)]),
+        availability_root=evidence.availability_root([digest(rental.domain, b.heartbeat) for b in beats]),
+        energy_joules=0,
+    )
+    terms = worker_http("GET", f"/v1/leases/{to_hex(order.order.lease_id)}").json()
+    start = terms["terms"]["start"]
+    covered = [b.heartbeat.block_timestamp for b in beats]
+    proof = rig.replace(proof, proven_seconds=max(0, min(max(covered) - start, 30)))
+    text = evidence.encode(Evidence(proof, (receipt,), tuple(beats), (order,)))
+    target = f"/v1/proofs/{to_hex(hash_struct(proof))}/evidence"
+    wrong = evidence.encode(
+        Evidence(rig.replace(proof, jobs_completed=2), (receipt,), tuple(beats), (order,))
+    )
+    assert worker_http("PUT", target, wrong).json()["code"] == "digest_mismatch"
+    wrong_target = f"/v1/proofs/{to_hex(hash_struct(rig.replace(proof, jobs_completed=2)))}/evidence"
+    assert worker_http("PUT", wrong_target, wrong).json()["code"] == "evidence_mismatch"
+    stranger = rig.Caller(oracle, rental.domain, rental.renter)
+    assert stranger("PUT", target, text).json()["code"] == "not_the_worker"
+    assert worker_http("PUT", target, text).status_code == 201
+    assert worker_http("PUT", target, text).status_code == 200
+    assert worker_http.http.get(oracle.url + target).content == text
+    call = rental.deployment.market.build_post_proof(from_json(Terms, terms["terms"]), proof)
+    rental.deployment.anvil.send(rental.worker, call)
+
+
+def test_oracle__killed_between_any_two_steps__job_ends_once(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller, worker_http: rig.Caller
+) -> None:
+    _, _, (order,) = order_job(rental, renter)
+    job = job_id(rental.domain, order.order)
+    restart(oracle)
+    with rig.connect_worker(oracle, rental) as worker:
+        first = worker.assignment(job)
+        worker.status(first, "running")
+        rig.until(lambda: state_of(renter, job) == "running", "running")
+        worker.log(first, 0, b"one ")
+        worker.expect(link.LogAck)
+        restart(oracle)
+        with pytest.raises(ConnectionClosed):
+            while True:
+                worker.receive()
+    attempts = (known(first, "running"),)
+    with rig.connect_worker(oracle, rental, attempts=attempts) as worker:
+        second = worker.assignment(job)
+        assert (second.attempt, second.fencing_token) == (first.attempt, first.fencing_token)
+        worker.log(second, 4, b"two")
+        assert worker.expect(link.LogAck).next_offset == 7
+        worker_http.upload(rig.OUTPUT)
+        signed = rental.receipt(order, second.attempt)
+        assert worker.send_receipt(signed, second.fencing_token).accepted
+        restart(oracle)
+    with rig.connect_worker(oracle, rental, attempts=(known(first, "finished"),)) as worker:
+        # Its acknowledgement may have been lost: the same receipt again, and another one.
+        assert worker.send_receipt(signed, second.fencing_token).accepted
+        other = rental.receipt(order, second.attempt, exit_code=1)
+        refused = worker.send_receipt(other, second.fencing_token)
+        assert (refused.accepted, refused.code) == (False, "receipt_conflict")
+        worker.expect_assignments(lambda all_: not all_)
+    assert renter.logs(job)[0] == b"one two"
+    found = renter.job(job)
+    assert (found["state"], found["attempt"]) == ("finished", 1)
+    assert found["receipt"]["receipt"] == to_json(signed.receipt)
+
+
+def restart(oracle: rig.OracleProcess) -> None:
+    oracle.kill()
+    oracle.start()
+
+
+def known(assignment: link.Assignment, state: str) -> link.Attempt:
+    return link.Attempt(
+        job_id=assignment.job_id,
+        attempt=assignment.attempt,
+        fencing_token=assignment.fencing_token,
+        state=state,  # type: ignore[arg-type]
+    )
+
+
+def test_oracle__worker_reports_lost__next_attempt_and_stale_receipt_refused(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller, worker_http: rig.Caller
+) -> None:
+    _, _, (order,) = order_job(rental, renter)
+    job = job_id(rental.domain, order.order)
+    worker_http.upload(rig.OUTPUT)
+    with rig.connect_worker(oracle, rental) as worker:
+        first = worker.assignment(job)
+        worker.log(first, 0, b"first")
+        worker.expect(link.LogAck)
+    with rig.connect_worker(oracle, rental, attempts=(known(first, "lost"),)) as worker:
+        (second,) = worker.expect_assignments(lambda all_: any(a.attempt == 2 for a in all_))
+        assert second.fencing_token > first.fencing_token
+        stale = worker.send_receipt(rental.receipt(order, 1), first.fencing_token)
+        assert (stale.accepted, stale.code) == (False, "stale_attempt")
+        worker.log(first, 5, b"late")
+        worker.log(second, 0, b"second")
+        ack = worker.expect(link.LogAck)
+        assert (ack.attempt, ack.next_offset) == (2, 6)
+        assert worker.send_receipt(rental.receipt(order, 2), second.fencing_token).accepted
+    assert renter.logs(job)[0] == b"firstsecond"
+    assert renter.job(job)["attempt"] == 2
+
+
+def test_oracle__worker_silent_beyond_the_timeout__superseded_when_it_returns(
+    rental: rig.Rental, tmp_path: Path, deployment: Deployment
+) -> None:
+    with rig.run_oracle(tmp_path / "oracle", deployment, worker_timeout_seconds=1.0) as oracle:
+        renter = rig.Caller(oracle, rental.domain, rental.renter)
+        _, _, (order,) = order_job(rental, renter)
+        job = job_id(rental.domain, order.order)
+        with rig.connect_worker(oracle, rental) as worker:
+            first = worker.assignment(job)
+            worker.status(first, "running")
+        rig.until(lambda: state_of(renter, job) == "queued", "the attempt is given up")
+        with rig.connect_worker(oracle, rental, attempts=(known(first, "running"),)) as worker:
+            assert worker.assignment(job).attempt == 2
+
+
+def test_oracle__several_jobs__one_at_a_time_in_order(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller, worker_http: rig.Caller
+) -> None:
+    _, lease, orders = order_job(rental, renter, count=3)
+    worker_http.upload(rig.OUTPUT)
+    seen = []
+    with rig.connect_worker(oracle, rental) as worker:
+        for order in orders:
+            job = job_id(rental.domain, order.order)
+            worker.assignment(job)
+            assert worker.desired is not None
+            assert [a.job_id for a in worker.desired.assignments] == [to_hex(job)]
+            seen.append(to_hex(job))
+            (assignment,) = worker.desired.assignments
+            receipt = rental.receipt(order, assignment.attempt)
+            assert worker.send_receipt(receipt, assignment.fencing_token).accepted
+    listed = renter("GET", f"/v1/leases/{to_hex(lease)}/jobs").json()["jobs"]
+    assert [job["job_id"] for job in listed] == seen
+    page = renter("GET", f"/v1/leases/{to_hex(lease)}/jobs?offset=1&limit=1").json()["jobs"]
+    assert [job["job_id"] for job in page] == seen[1:2]
+
+
+def test_oracle__order_before_the_lease_is_open__waits_then_runs_after_confirmations(
+    rental: rig.Rental, tmp_path: Path, deployment: Deployment
+) -> None:
+    with rig.run_oracle(tmp_path / "oracle", deployment, confirmations=3) as oracle:
+        renter = rig.Caller(oracle, rental.domain, rental.renter)
+        terms = rental.terms(delay_seconds=6)
+        order = rental.order(terms)
+        job = job_id(rental.domain, order.order)
+        assert renter.post_order(terms, order).status_code == 201
+        assert renter.post_order(terms, order).status_code == 200
+        rig.until(lambda: "not on the chain" in renter.job(job)["detail"], "waits for the lease")
+        rental.open(terms)
+        opened = int(deployment.anvil.call("eth_blockNumber"), 16)
+        rig.until(lambda: "not confirmed" in renter.job(job)["detail"], "waits for confirmations")
+        rig.until(lambda: "not uploaded" in renter.job(job)["detail"], "waits for the bundle")
+        renter.upload(rig.BUNDLE)
+        with rig.connect_worker(oracle, rental) as worker:
+            worker.assignment(job)
+        assert int(deployment.anvil.call("eth_blockNumber"), 16) >= opened + 3
+
+
+def test_oracle__first_order_in_the_terms__needs_no_signature(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller
+) -> None:
+    draft = rental.terms()
+    unsigned = rental.order(draft)
+    terms = rig.replace(draft, first_order=first_order_hash(unsigned.order))
+    order = rig.replace(unsigned.order, lease_id=rig.lease_id(rental.domain, terms))
+    response = renter.post_order(terms, SignedOrder(order, None, unsigned.spec))
+    assert response.status_code == 201, response.text
+    other = rig.replace(order, nonce=5)
+    response = renter.post_order(terms, SignedOrder(other, None, unsigned.spec))
+    assert (response.status_code, response.json()["code"]) == (403, "signature_invalid")
+
+
+def test_oracle__lease_ends_under_a_running_job__worker_told_to_cancel(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller
+) -> None:
+    _, _, orders = order_job(rental, renter, count=2, seconds=6)
+    jobs = [job_id(rental.domain, order.order) for order in orders]
+    with rig.connect_worker(oracle, rental) as worker:
+        assert not worker.assignment(jobs[0]).cancel
+        worker.expect_assignments(lambda all_: any(a.cancel for a in all_))
+        rig.until(lambda: state_of(renter, jobs[1]) == "abandoned", "the idle job is given up")
+        rig.until(lambda: state_of(renter, jobs[0]) == "abandoned", "no receipt before the last proof")
+
+
+def test_oracle__logs_waited_for__arrive_while_waiting(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller
+) -> None:
+    _, _, (order,) = order_job(rental, renter)
+    job = job_id(rental.domain, order.order)
+    with rig.connect_worker(oracle, rental) as worker:
+        assignment = worker.assignment(job)
+        target = f"/v1/jobs/{to_hex(job)}/logs?offset=0&wait_seconds=20"
+        with renter.http.stream("GET", oracle.url + target, headers=renter.sign("GET", target)) as response:
+            worker.log(assignment, 0, b"news")
+            assert json.loads(response.read())["next_offset"] == 4
+
+
+def test_oracle__worker_connects_again__old_connection_closed(
+    rental: rig.Rental, oracle: rig.OracleProcess
+) -> None:
+    with rig.connect_worker(oracle, rental) as first, rig.connect_worker(oracle, rental) as second:
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                first.receive()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 4001
+        second.expect(link.Desired)
+
+
+@pytest.mark.parametrize("wrong", ["key", "nonce", "unit", "expired", "not hello", "not json", "bytes"])
+def test_link__hello_that_proves_nothing__refused_and_closed(
+    rental: rig.Rental, oracle: rig.OracleProcess, wrong: str
+) -> None:
+    with rig.open_link(oracle) as socket:
+        client = rig.WorkerClient(rental, socket)
+        nonce = bytes.fromhex(client.expect(link.Challenge).nonce[2:])
+        stranger = rig.replace(rental, worker=rental.renter)
+        match wrong:
+            case "key":
+                client.send(rig.make_hello(stranger, nonce))
+            case "nonce":
+                client.send(rig.make_hello(rental, b"n" * 32))
+            case "unit":
+                client.send(rig.make_hello(rental, nonce, unit_id="0x" + "77" * 32))
+            case "expired":
+                client.send(rig.make_hello(rental, nonce, expires_at=int(time.time()) - 5))
+            case "not hello":
+                client.send(link.Status(job_id="0x" + "00" * 32, attempt=1, fencing_token=1, state="lost"))
+            case "not json":
+                socket.send("{")
+            case _:
+                socket.send(b"\x00\xff")
+        refused = client.expect(link.Refused)
+        assert refused.code in ("signature_invalid", "unknown_unit", "expired", "bad_input")
+        with pytest.raises(ConnectionClosed):
+            client.receive()
+
+
+def test_oracle__sigterm_with_a_worker_and_a_reader_connected__stops_cleanly(
+    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller
+) -> None:
+    order_job(rental, renter)
+    with rig.connect_worker(oracle, rental) as worker:
+        worker.expect(link.Desired)
+        assert oracle.terminate() == 0
+        with pytest.raises(ConnectionClosed):
+            while True:
+                worker.receive()
+    assert oracle.lines("stopped")
+
+
+def test_oracle__second_process_on_the_same_folder__refused(oracle: rig.OracleProcess) -> None:
+    again = run_again(oracle)
+    assert again.returncode == 2
+    assert json.loads(again.stderr.splitlines()[-1])["reason"].startswith("data_dir")
+
+
+def test_oracle__fork_deeper_than_retained__process_stops_loudly(
+    rental: rig.Rental, tmp_path: Path, deployment: Deployment
+) -> None:
+    with rig.run_oracle(tmp_path / "oracle", deployment, retained_blocks=2) as oracle:
+        rental.open(rental.terms())
+        head = int(deployment.anvil.call("eth_blockNumber"), 16)
+        health = rig.Caller(oracle, rental.domain, rental.renter)
+
+        def indexed() -> bool:
+            return health("GET", "/v1/health").json()["indexed_block"] > head + 6
+
+        rig.until(indexed, "indexed beyond the retained blocks")
+        deployment.anvil.call("anvil_reorg", 8, [])
+        assert oracle.process is not None
+        assert oracle.process.wait(20) == 70
+        (halted,) = oracle.lines("halted")
+        assert "deeper than retained" in halted["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"chain_id": 1}, "wrong_chain"), ({"rpc_url": "http://127.0.0.1:1"}, "chain_unavailable")],
+)
+def test_oracle__wrong_surroundings__says_so_and_does_not_start(
+    oracle: rig.OracleProcess, change: dict[str, object], code: str
+) -> None:
+    oracle.kill()
+    oracle.settings = {**oracle.settings, **change}
+    (oracle.folder / "oracle.toml").write_text(
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in oracle.settings.items())
+    )
+    again = run_again(oracle)
+    assert again.returncode == (3 if code == "chain_unavailable" else 2)
+    assert json.loads(again.stderr.splitlines()[-1])["code"] == code
+
+
+def run_again(oracle: rig.OracleProcess) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-m", "oracle", "--settings", str(oracle.folder / "oracle.toml")],
+        capture_output=True,
+        timeout=30,
+        env={"PATH": os.environ["PATH"]},
+        check=False,
+    )
