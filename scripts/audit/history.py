@@ -9,7 +9,18 @@ from protocol import ledger
 from protocol.abi import entries
 from protocol.chain import Block
 from protocol.errors import InvariantBroken, UnknownEvent
-from protocol.events import Event, OwnershipTransferred, ProofPosted, TokenAllowed, decode
+from protocol.events import (
+    CompensationWithdrawn,
+    Event,
+    LeaseOpened,
+    OwnershipTransferred,
+    ProofPosted,
+    Staked,
+    TokenAllowed,
+    TreasuryChanged,
+    Withdrawn,
+    decode,
+)
 from protocol.ledger import LedgerState, Parameters, ProofEntry
 from protocol.logs import LogEntry
 from protocol.manifest import DeploymentManifest
@@ -54,6 +65,22 @@ class History:
         named = {self.manifest.stake_token}
         named |= {token.address for token in self.manifest.tokens.values()}
         named |= {timed.event.token for timed in self.events if isinstance(timed.event, TokenAllowed)}
+        return tuple(sorted(named))
+
+    @property
+    def accounts(self) -> tuple[Address, ...]:
+        """Everybody whom a contract may owe: those whom any log names, whether it fits the ledger or not."""
+        named: set[Address] = {self.owner}
+        for timed in self.events:
+            match timed.event:
+                case LeaseOpened(renter=renter, provider=provider):
+                    named |= {renter, provider}
+                case Staked(provider=account) | TreasuryChanged(treasury=account):
+                    named.add(account)
+                case Withdrawn(account=account) | CompensationWithdrawn(account=account):
+                    named.add(account)
+                case _:
+                    pass
         return tuple(sorted(named))
 
 

@@ -55,6 +55,7 @@ def expected_slot(entry: LeaseEntry) -> LeaseState:
 def check_credits(web3: Web3, history: History, section: Section) -> None:
     """What every account may withdraw, in every token."""
     market, block = Market(web3, history.manifest.market), history.block.number
-    for (token, account), amount in history.state.credits.items():
-        actual = market.credit_of(token, account, block)
-        section.compare("credit", f"{token} of {account}", amount, actual)
+    pairs = {(token, account) for token in history.tokens for account in history.accounts}
+    for token, account in sorted(pairs | history.state.credits.keys()):
+        expected = history.state.credits.get((token, account), 0)
+        section.compare("credit", f"{token} of {account}", expected, market.credit_of(token, account, block))

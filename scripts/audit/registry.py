@@ -29,10 +29,11 @@ def check_stakes(web3: Web3, history: History, section: Section) -> None:
 
 
 def check_compensations(web3: Web3, history: History, section: Section) -> None:
-    """What every renter may take from the registry."""
+    """What everybody may take from the registry."""
     registry, block = Registry(web3, history.manifest.registry), history.block.number
-    for account, amount in history.state.compensations.items():
-        section.compare("compensation", account, amount, registry.compensation_of(account, block))
+    for account in sorted({*history.accounts, *history.state.compensations}):
+        expected = history.state.compensations.get(account, 0)
+        section.compare("compensation", account, expected, registry.compensation_of(account, block))
 
 
 def check_units(web3: Web3, history: History, section: Section) -> None:

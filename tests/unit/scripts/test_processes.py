@@ -60,7 +60,9 @@ def test_supervisor__left_by_an_error__ends_children_and_grandchildren(tmp_path:
     await_value("the grandchild ends", lambda: not _is_alive(grandchild), timeout_seconds=10)
 
 
-def test_supervisor__child_ignores_sigterm__is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervisor__child_ignores_sigterm__is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("scripts.localnet.processes.STOP_SECONDS", 0.2)
     with Supervisor(tmp_path) as supervisor:
         child = _start(supervisor, STUBBORN, str(tmp_path / "ready"))

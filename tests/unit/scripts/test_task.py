@@ -73,7 +73,10 @@ def test_task__traced__names_the_step_interface(tmp_path: Path) -> None:
         ("name: a\nrun: python ../a.py", "`run` must name a script"),
         ("name: a\nrun: python /etc/a.py", "`run` must name a script"),
         ("name: a\nrun: python 'a.py", "`run` is not a command line"),
-        ("name: a\nrun: python a.py\nconfig: {gpgpu: {class: traced}}", "needs `steps` and `checkpoint_every`"),
+        (
+            "name: a\nrun: python a.py\nconfig: {gpgpu: {class: traced}}",
+            "needs `steps` and `checkpoint_every`",
+        ),
         ("name: a\nrun: python a.py\nconfig: {gpgpu: {steps: 5}}", "for traced tasks alone"),
         (
             "name: a\nrun: python a.py\nconfig: {gpgpu: {class: traced, steps: 1, checkpoint_every: 1}}",
@@ -87,8 +90,14 @@ def test_task__traced__names_the_step_interface(tmp_path: Path) -> None:
         ("name: a\nrun: python a.py\nresources: {accelerators: 4090}", "resources.accelerators"),
         ("name: a\nrun: python a.py\nresources: {accelerators: 'x:0'}", 'expected "CLASS:COUNT"'),
         ("name: a\nrun: python a.py\nconfig: {gpgpu: {seed: '1'}}", "config.gpgpu.seed"),
-        ("name: a\nrun: python a.py\nconfig: {gpgpu: {max_price_per_hour: cheap}}", "expected a decimal amount"),
-        ("name: a\nrun: python a.py\nconfig: {gpgpu: {max_price_per_hour: 1e-7}}", "expected a decimal amount"),
+        (
+            "name: a\nrun: python a.py\nconfig: {gpgpu: {max_price_per_hour: cheap}}",
+            "expected a decimal amount",
+        ),
+        (
+            "name: a\nrun: python a.py\nconfig: {gpgpu: {max_price_per_hour: 1e-7}}",
+            "expected a decimal amount",
+        ),
         ("name: a\nrun: python a.py\nconfig: {gpgpu: {lease_seconds: 0}}", "config.gpgpu.lease_seconds"),
         ("name: a\nrun: python a.py\nconfig: {gpgpu: {sweep: []}}", "config.gpgpu.sweep"),
         ("name: a\nrun: python a.py\nconfig: {gpgpu: {sweep: [[{a: 1}]]}}", "expected a scalar"),
