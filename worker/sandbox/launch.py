@@ -119,9 +119,11 @@ class Sandbox:
             limiter.close()
 
     def _prepare(self, job: SandboxJob) -> None:
-        if self._drop_to is not None:
-            os.chown(job.out, self._drop_to, self._drop_to)
-        os.chmod(job.out, 0o700)
+        # What we made for the job is the job's own: /out itself and the folders in it.
+        for folder in (job.out, *(path for path in job.out.iterdir() if path.is_dir())):
+            if self._drop_to is not None:
+                os.chown(folder, self._drop_to, self._drop_to, follow_symlinks=False)
+            os.chmod(folder, 0o700)
         mounts = _job_mounts(job)
         check_sealed(mounts, self._sealed)
 

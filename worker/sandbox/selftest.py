@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.structs import JobLimits
-from worker.sandbox.errors import SandboxUnavailable
+from worker.sandbox.errors import SandboxUnavailable, explain
 from worker.sandbox.launch import Ending, Sandbox, SandboxJob
 
 _LIMITS: Final = JobLimits(
@@ -100,7 +100,7 @@ def _read_checks(ending: Ending, log: bytes) -> dict[str, bool]:
     text = log.decode(errors="replace")
     if ending.exit_code != 0:
         raise SandboxUnavailable(
-            f"the sandbox's self-test ended with exit code {ending.exit_code}: {text[-800:]}"
+            f"the sandbox's self-test ended with exit code {ending.exit_code}: {explain(text)}"
         )
     checks = json.loads(text.splitlines()[-1])
     return {str(check): passed is True for check, passed in checks.items()}
