@@ -1,7 +1,7 @@
-"""Writes the golden vectors: `python -m tests.vectors.generate`. They are frozen: another text is another protocol.
+"""Writes the golden vectors: `python -m tests.vectors.generate`. Frozen: another text is another protocol.
 
-Typed data are hashed by eth_account, accrual is counted by the calendar, trees are built by recursion: nothing is
-computed by the code under test. Solidity reads the same files.
+Typed data are hashed by eth_account, accrual is counted by the calendar, trees are built by recursion:
+nothing is computed by the code under test. Solidity reads the same files.
 """
 
 import hashlib
