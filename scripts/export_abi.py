@@ -25,7 +25,9 @@ def cli(check: bool, build: Path) -> None:
     """Keep protocol/abi/ equal to what the compiler says of the contracts."""
     wanted = {f"{name}.json": render(read_artifact(build, name)) for name in CONTRACTS}
     present = {path.name: path.read_text() for path in sorted(TARGET.glob("*.json"))}
-    differing = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
+    differing = sorted(
+        name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name)
+    )
     if not differing:
         click.echo(f"protocol/abi is up to date: {len(wanted)} contracts", err=True)
         return
