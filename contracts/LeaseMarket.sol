@@ -152,8 +152,9 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
         uint256 oldEnd = uint256(terms.start) + lease.endOffset;
         if (block.timestamp >= oldEnd) revert LeaseEnded(oldEnd, block.timestamp);
         uint256 newEnd = Math.min(oldEnd, _noticedEnd(terms, byProvider));
-        // What the provider's own notice cuts off stays owed, whoever moves the end afterwards.
-        if (terms.offer.kind == OfferKind.RESERVED && (byProvider || lease.penaltySeconds != 0)) {
+        // What the provider's own notice cuts off stays owed. The renter's cannot cut off more after that: it ends no
+        // earlier than the same notice given before it.
+        if (terms.offer.kind == OfferKind.RESERVED && byProvider) {
             uint256 cut = WeeklyHours.scheduled(terms.weeklyHours, newEnd, oldEnd);
             if (cut != 0) lease.penaltySeconds += cut.toUint32();
         }

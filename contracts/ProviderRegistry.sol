@@ -238,7 +238,7 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     /// @inheritdoc IProviderRegistry
     function freeStakeOf(address provider) public view override returns (uint256) {
         StakeAccount memory account = _accounts[provider];
-        uint256 unbonding = account.unbondAt == 0 ? 0 : _unbonding[provider];
+        uint256 unbonding = account.unbondAt != 0 ? _unbonding[provider] : 0;
         return uint256(account.stake) - account.locked - unbonding;
     }
 

@@ -21,9 +21,9 @@ library WeeklyHours {
         uint256 shifted = instant + EPOCH_OFFSET;
         uint256 inWeek = shifted % WEEK;
         uint256 hour = inWeek / 1 hours;
-        // Whole weeks are meant. slither-disable-next-line divide-before-multiply
-        // forge-lint: disable-next-line(divide-before-multiply)
-        uint256 wholeHours = (shifted / WEEK) * _popcount(mask) + _popcount(mask & ((uint256(1) << hour) - 1));
+        // slither-disable-next-line divide-before-multiply (whole weeks are meant)
+        uint256 hoursOfWeeks = shifted / WEEK * _popcount(mask); // forge-lint: disable-line(divide-before-multiply)
+        uint256 wholeHours = hoursOfWeeks + _popcount(mask & ((uint256(1) << hour) - 1));
         total = wholeHours * 1 hours;
         if ((mask >> hour) & 1 == 1) total += inWeek % 1 hours;
     }
