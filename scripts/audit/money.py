@@ -128,7 +128,7 @@ def _subject(transfer: Transfer) -> str:
 
 
 def check_leases(leases: Iterable[LeaseEntry], section: Section) -> None:
-    """Of each deposit, to the unit: paid + fee + refund at the end, never more before; and the bond's share."""
+    """Each deposit to the unit: paid + fee + refund at the end, never more before; and the bond's share."""
     for lease in leases:
         subject = f"lease {to_hex(lease.lease_id)}"
         spent = lease.paid_units + lease.fee_units

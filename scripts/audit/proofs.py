@@ -96,7 +96,7 @@ def _check_heartbeat(
 
 
 def check_claims(history: History, works: Sequence[ProvenWork], section: Section) -> None:
-    """Lease by lease, in the order posted: seconds covered, energy, jobs counted once, one chain of proofs."""
+    """Lease by lease, as posted: seconds covered, energy, jobs counted once, one chain of proofs."""
     by_hash = {work.posted.entry.proof_hash: work for work in works}
     for _, posted in _by_lease(history.proofs):
         _check_chain(posted, section)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from web3 import Web3
 
-from protocol.chain import Block, check_deployment, connect, read_block
+from protocol.chain import Block, check_deployment, connect, disconnect, read_block
 from protocol.contracts import Market, Registry, Token
 from protocol.errors import BadInput
 from protocol.manifest import DeploymentManifest, TokenInfo
@@ -64,6 +64,9 @@ class Chain:
 
     def token(self, address: Address) -> Token:
         return Token(self.web3, address)
+
+    def close(self) -> None:
+        disconnect(self.web3)
 
     def head(self) -> Block:
         return read_block(self.web3, "latest")

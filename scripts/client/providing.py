@@ -10,7 +10,6 @@ import msgspec
 from protocol.errors import BadInput
 from protocol.events import OfferListed, UnitRegistered, decode
 from protocol.keccak import keccak256
-from protocol.link import Inventory
 from protocol.outbox import Receipt
 from protocol.structs import Offer, OfferKind, Unit
 from protocol.typed_data import hash_struct
@@ -20,9 +19,23 @@ from scripts.client.purse import Purse, fresh_intent
 VENDOR_WORDS = ("NVIDIA ", "GeForce ")
 
 
+class HostGpu(msgspec.Struct, frozen=True):
+    """One device of `HostInventory`."""
+
+    id: str
+    name: str
+    vram_mib: int
+
+
+class HostInventory(msgspec.Struct, frozen=True):
+    """What `python -m worker identify --json` prints; the parts that a registration needs."""
+
+    gpus: tuple[HostGpu, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """What `python -m worker identify --json` says of a host."""
+    """The devices of one unit."""
 
     gpu_class: str
     gpu_ids: tuple[bytes, ...]
@@ -48,7 +61,7 @@ class OfferDraft:
 def read_devices(path: Path) -> Devices:
     """The devices of an inventory file; all of one unit must be of one class. BadInput."""
     try:
-        inventory = msgspec.json.decode(path.read_bytes(), type=Inventory)
+        inventory = msgspec.json.decode(path.read_bytes(), type=HostInventory)
     except OSError as error:
         raise BadInput(f"inventory {path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeError) as error:

@@ -72,7 +72,7 @@ class Purse:
         with_permit: Callable[[PermitSignature], Call],
         plain: Call,
     ) -> Receipt:
-        """Send a call that takes the amount: in one transaction where the token has permits, else approved first."""
+        """Send a call that takes the amount: one transaction where the token has permits, else two."""
         permit = self._permit(token, spender, amount_units)
         if permit is not None:
             return self.send(intent, with_permit(permit))

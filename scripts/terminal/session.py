@@ -29,7 +29,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in ("purse", "oracle"):
+        for name in ("purse", "oracle", "chain"):
             opened = self.__dict__.get(name)
             if opened is not None:
                 opened.close()
