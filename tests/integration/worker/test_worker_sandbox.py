@@ -225,7 +225,8 @@ def test_worker_killed__before_the_gate_opens__starts_no_job(tmp_path: Path) -> 
         from pathlib import Path
         from tests.integration.worker.sandbox_rig import make_rig
         rig = make_rig(Path({str(tmp_path)!r}))
-        rig.run("open('/out/started', 'w').close()", on_start=lambda pid: os.kill(os.getpid(), signal.SIGKILL))
+        die = lambda pid: os.kill(os.getpid(), signal.SIGKILL)
+        rig.run("open('/out/started', 'w').close()", on_start=die)
         """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
