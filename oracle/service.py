@@ -13,7 +13,6 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from protocol.sender import Sender, SenderSettings
 from web3 import Web3
 
 from oracle.api.application import build_application
@@ -38,6 +37,7 @@ from protocol.contracts import Market
 from protocol.errors import BadInput, WrongChain
 from protocol.manifest import DeploymentManifest, load
 from protocol.outbox import SqliteOutbox
+from protocol.sender import Sender, SenderSettings
 from protocol.typed_data import Domain
 
 log = structlog.get_logger(__name__)

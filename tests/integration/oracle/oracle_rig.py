@@ -1,4 +1,4 @@
-"""What the oracle's integration tests stand on: a market with a lease, an oracle process, signed requests, a worker."""
+"""What the oracle's integration tests stand on: a market, an oracle process, signed requests, a worker."""
 
 import base64
 import hashlib
@@ -229,7 +229,7 @@ class OracleProcess:
     process: "subprocess.Popen[bytes] | None" = None
     url: str = ""
     starts: int = 0
-    clients: list[httpx2.Client] = field(default_factory=list)
+    clients: list[httpx2.Client] = field(default_factory=list, repr=False)
 
     def start(self) -> None:
         self.starts += 1

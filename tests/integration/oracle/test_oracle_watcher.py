@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.integration.oracle import oracle_rig as rig
 from oracle.store import entities, history
 from oracle.store.engine import Store, open_store
 from oracle.store.tables import metadata
@@ -18,6 +17,7 @@ from protocol.ledger import LedgerState, Parameters, check, fold
 from protocol.typed_data import hash_struct
 from protocol.units import to_hex
 from tests.anvil import Deployment, deploy, run_anvil
+from tests.integration.oracle import oracle_rig as rig
 
 RETAINED = 64
 
@@ -72,7 +72,7 @@ def state_of(deployment: Deployment, store: Store) -> LedgerState:
 
 
 def raw_transaction(rental: rig.Rental, call: Call) -> str:
-    """Sends a call, mines it, and gives the signed bytes, to be mined again elsewhere after a reorganisation."""
+    """Sends a call, mines it, and gives the signed bytes, to be mined again elsewhere after a fork."""
     anvil = rental.deployment.anvil
     nonce = int(anvil.call("eth_getTransactionCount", rental.provider.address, "pending"), 16)
     transaction = {

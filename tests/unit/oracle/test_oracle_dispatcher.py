@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tests.unit.oracle import oracle_samples as samples
 import pytest
-from tests.unit.oracle.oracle_samples import BUNDLE, HOUR, MONDAY, RENTER, UNIT_ID
 
 from oracle.dispatcher import Dispatcher, Rules, View, make_plan
 from oracle.jobs import AttemptState, JobState
@@ -17,6 +15,8 @@ from protocol.chain import Block
 from protocol.ledger import Changes, LeaseEntry
 from protocol.structs import LeaseStatus
 from protocol.units import BlockNumber, JobId, UnitId, UnixTime
+from tests.unit.oracle import oracle_samples as samples
+from tests.unit.oracle.oracle_samples import BUNDLE, HOUR, MONDAY, RENTER, UNIT_ID
 
 RULES = Rules(confirmations=2, worker_timeout_seconds=60, orphan_order_seconds=3600, proof_grace_seconds=600)
 LEASE = samples.make_lease()

@@ -1,12 +1,12 @@
 """When a lease's jobs may run, and when the keeper may act."""
 
-from tests.unit.oracle import oracle_samples as samples
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.oracle.oracle_samples import GRACE_SECONDS, HOUR, MONDAY
 
 from oracle import schedule
 from protocol.structs import LeaseStatus
+from tests.unit.oracle import oracle_samples as samples
+from tests.unit.oracle.oracle_samples import GRACE_SECONDS, HOUR, MONDAY
 
 NIGHTS = sum(1 << hour for hour in range(168) if hour % 24 in (22, 23))
 

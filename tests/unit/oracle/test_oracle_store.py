@@ -4,11 +4,9 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from tests.unit.oracle import oracle_samples as samples
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from tests.unit.oracle.oracle_samples import BUNDLE, DOMAIN, MONDAY, RENTER, TOKEN, UNIT_ID, WORKER
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -21,6 +19,8 @@ from protocol.errors import InvariantBroken
 from protocol.events import OfferUnlisted
 from protocol.ledger import Changes, CompensationEntry, CreditEntry, LedgerState, Parameters
 from protocol.units import BlockNumber, Digest, UnixTime
+from tests.unit.oracle import oracle_samples as samples
+from tests.unit.oracle.oracle_samples import BUNDLE, DOMAIN, MONDAY, RENTER, TOKEN, UNIT_ID, WORKER
 
 NOW = MONDAY + 10
 
