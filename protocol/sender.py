@@ -184,14 +184,14 @@ class Sender:
         return Outcome(row.intent, row.state, row.receipt, row.error)
 
     def _revert_reason(self, row: OutboxRow, receipt: Receipt) -> str:
-        """Best knowledge: the same call on the state of the block before."""
+        """Best knowledge: the same call on the state that its block left."""
         try:
-            eth_call(self._web3, row.call, receipt.block_number - 1, self.address)
+            eth_call(self._web3, row.call, receipt.block_number, self.address)
         except TransactionReverted as error:
             return error.message
         except RpcError as error:
             return f"reverted; the node does not say why: {error.message}"
-        return "reverted, though it would not have one block before"
+        return "reverted, though it would not any more"
 
     def _nonce_taken(self, row: OutboxRow) -> Outcome | None:
         """A stranger with our key spent the nonce, or the node lags behind: wait, then take a new one."""
