@@ -1,4 +1,4 @@
-"""The `.tree` files beside the contract tests name every branch; each branch has its test, each test its branch."""
+"""The `.tree` files beside the contract tests name every branch: each has its test, each test its branch."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ TEST = re.compile(r"^    function (test\w+)\(", re.MULTILINE)
 
 
 def expected_tests(tree: str) -> set[str]:
-    """`when x` over `it should revert` is test_RevertWhen_X, over anything else test_WhenX; `fuzz x` is testFuzz_X."""
+    """`when x` over `it should revert` is test_RevertWhen_X, else test_WhenX; `fuzz x` is testFuzz_X."""
     names: set[str] = set()
     condition = ""
     for line in tree.splitlines():
