@@ -16,13 +16,20 @@ def follow(
     job_ids: Sequence[JobId],
     on_change: Callable[[JobBody], None],
     on_log: Callable[[JobId, bytes], None] | None = None,
+    check: Callable[[], None] | None = None,
     poll_seconds: float = 0.5,
 ) -> Iterator[JobBody]:
-    """Each job as it ends; meanwhile every change of state, and the log where there is one job."""
+    """Each job as it ends.
+
+    Meanwhile `on_change` hears of every change of state, `on_log` every byte of the logs, and `check`, which
+    is asked at every turn, may raise to give up.
+    """
     states: dict[JobId, tuple[str, int]] = {}
     offsets = dict.fromkeys(job_ids, 0)
     waiting = list(job_ids)
     while waiting:
+        if check is not None:
+            check()
         for current in list(waiting):
             body = oracle.job(current)
             if states.get(current) != (body.state, body.attempt):

@@ -1,6 +1,6 @@
 """A running local network: chain, contracts, oracle, and providers with their workers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -161,8 +161,3 @@ def open_network(
         for name in SERVICE_KEYS:
             network.make_key(name)
         yield network
-
-
-def open_providers(network: Network, plans: Sequence[ProviderPlan]) -> list[Provider]:
-    """All of them, one after the other."""
-    return [network.open_provider(plan) for plan in plans]

@@ -29,7 +29,7 @@ class WorkerPlan:
     unit_id: UnitId
     device: str
     heartbeat_seconds: int = 5
-    proof_interval_seconds: int = 20
+    proof_interval_seconds: int = 30
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

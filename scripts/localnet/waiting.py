@@ -27,3 +27,10 @@ def await_value(
         if time.monotonic() >= deadline:
             raise DeadlineExceeded(f"{what}: expected within {timeout_seconds:g} s, did not happen")
         time.sleep(poll_seconds)
+
+
+def watch(check: Callable[[], None], *, poll_seconds: float = 0.5) -> None:
+    """Check again and again, until the check raises."""
+    while True:
+        check()
+        time.sleep(poll_seconds)

@@ -2,12 +2,14 @@
 
 import json
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import requests
+
+JSON = {"Content-Type": "application/json"}
 Log = dict[str, Any]
 Rewrite = Callable[[list[Log]], list[Log]]
 
@@ -22,9 +24,7 @@ def lying_node(honest_url: str, rewrite: Rewrite) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            request = urllib.request.Request(honest_url, body, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=30) as response:
-                answer = json.load(response)
+            answer = requests.post(honest_url, body, headers=JSON, timeout=30).json()
             asked = json.loads(body)
             if isinstance(asked, dict) and asked["method"] == "eth_getLogs":
                 answer["result"] = rewrite(answer["result"])

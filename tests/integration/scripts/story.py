@@ -1,7 +1,7 @@
 """A history with everything in it that an auditor looks at, made on a real chain in a few seconds.
 
-Provider A serves a lease with two proofs (a TRACED job and two OPAQUE ones), ends it early by notice and is settled,
-paid and partly unserved; provider B has an offer taken back, stake that unbonds, and a lease that still runs.
+Provider A serves a lease with two proofs (a TRACED job and two OPAQUE ones), which its renter ends by notice; it is
+settled, paid and partly unserved. Provider B has an offer taken back, stake that unbonds, and a lease that runs.
 """
 
 import hashlib

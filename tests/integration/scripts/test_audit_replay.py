@@ -410,7 +410,7 @@ def test_replay__bundle_missing__is_reported(story: Story) -> None:
 
 
 def with_artifact(story: Story, name: str, data: bytes | None) -> None:
-    """The first receipt's evidence names other bytes, or none: artifacts' names are no part of a signature."""
+    """The first receipt's evidence names other bytes, or none: the names are no part of a signature."""
 
     def change(evidence: Evidence) -> Evidence:
         first, *rest = evidence.receipts

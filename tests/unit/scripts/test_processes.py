@@ -112,7 +112,7 @@ def test_last_lines__large_log__only_its_end(tmp_path: Path) -> None:
 
 
 def test_await_value__never__says_what_was_awaited() -> None:
-    with pytest.raises(DeadlineExceeded, match="the moon rises: expected within 0.05 s"):
+    with pytest.raises(DeadlineExceeded, match=r"the moon rises: expected within 0\.05 s"):
         await_value("the moon rises", lambda: None, timeout_seconds=0.05, poll_seconds=0.01)
 
 

@@ -1,0 +1,1 @@
+"""The demonstration: what it plays, and the table that it ends with."""

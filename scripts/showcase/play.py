@@ -1,0 +1,269 @@
+"""The acts of the demonstration, over a local network of real processes."""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from protocol.bodies import JobBody, LeaseBody
+from protocol.bundle import extract_bundle
+from protocol.chain import connect, disconnect
+from protocol.errors import ProtocolError, RetryableError
+from protocol.logs import fetch_logs
+from protocol.structs import LeaseStatus, NoticeReason
+from protocol.units import Address, JobId, hex_bytes
+from scripts.audit.replay import Scope, replay
+from scripts.audit.report import Report
+from scripts.audit.sources import FolderSource
+from scripts.client import renting
+from scripts.client.api import OracleClient
+from scripts.client.bundling import bundle_of
+from scripts.client.chain import Tokens
+from scripts.client.following import follow, has_succeeded
+from scripts.client.renting import Launch
+from scripts.client.withdrawals import withdraw_compensation, withdraw_credits
+from scripts.localnet.anvil import PROJECT
+from scripts.localnet.folder import NetworkFolder
+from scripts.localnet.gas import GasUse, gas_by_function
+from scripts.localnet.network import Network, Provider, ProviderPlan, open_network
+from scripts.localnet.waiting import DeadlineExceeded, await_value
+from scripts.task import load_task
+from scripts.terminal.progress import Step, Steps
+
+PLANS = (ProviderPlan("a", "3.60"), ProviderPlan("b", "7.20"))
+EXAMPLES = PROJECT / "examples"
+RENTER_MONEY = "100"
+JOBS_SECONDS = 300.0
+SETTLE_SECONDS = 90.0
+MAX_OUTPUT_BYTES = 1 << 30
+MAX_OUTPUT_FILES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What an account took out of the contracts."""
+
+    who: str
+    account: Address
+    token: Address
+    amount_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that the closing table shows."""
+
+    folder: NetworkFolder
+    tokens: Tokens
+    lease: LeaseBody
+    jobs: tuple[JobBody, ...]
+    accuracy: float
+    payments: tuple[Payment, ...]
+    gas: tuple[GasUse, ...]
+    report: Report
+
+
+class JobsFailed(ProtocolError):
+    """Jobs of the demonstration ended otherwise than with success."""
+
+
+def play(folder: NetworkFolder, steps: Steps) -> Outcome:
+    """The whole path; afterwards nothing runs, results and logs are in the folder.
+
+    ProcessFailed, with the end of its log, where a process is to blame.
+    """
+    with ExitStack() as stack:
+        with steps.step("chain"):
+            network = stack.enter_context(open_network(folder))
+        try:
+            return _act(network, steps)
+        except RetryableError:
+            # What did not answer in time may have ended, and then its log says why.
+            network.supervisor.require_running()
+            raise
+
+
+def _act(network: Network, steps: Steps) -> Outcome:
+    with steps.step("deploy") as step:
+        network.deploy()
+        step.detail(network.opened_chain.manifest.market)
+    with steps.step("oracle"):
+        network.start_oracle()
+    with steps.step("providers") as step:
+        providers = _open_providers(network, step)
+    with steps.step("workers"):
+        for provider in providers:
+            network.start_worker(provider)
+        network.await_workers(len(providers))
+    oracle = network.client("renter")
+    with steps.step("digits") as step:
+        digits = _rent_and_train(network, oracle, step)
+    with steps.step("sweep") as step:
+        sweep = _sweep(network, oracle, digits, step)
+    jobs = [oracle.job(job) for job in (*digits.job_ids, *sweep.job_ids)]
+    accuracy = _download(network.folder, oracle, jobs)
+    with steps.step("notice"):
+        renting.give_notice(network.purse("renter"), digits.terms, NoticeReason.WORK_DONE)
+    with steps.step("settle") as step:
+        _await_close(network, digits, step)
+    with steps.step("withdraw") as step:
+        payments = _withdraw(network, providers, step)
+    with steps.step("audit") as step:
+        report = _audit(network, step)
+    return Outcome(
+        folder=network.folder,
+        tokens=network.opened_chain.tokens,
+        lease=_closed_lease(oracle, digits),
+        jobs=tuple(oracle.job(job) for job in (*digits.job_ids, *sweep.job_ids)),
+        accuracy=accuracy,
+        payments=tuple(payments),
+        gas=tuple(_gas(network)),
+        report=report,
+    )
+
+
+def _open_providers(network: Network, step: Step) -> list[Provider]:
+    providers: list[Provider] = []
+    for plan in PLANS:
+        step.detail(f"provider {plan.name} at {plan.price} an hour")
+        providers.append(network.open_provider(plan))
+    return providers
+
+
+def _rent_and_train(network: Network, oracle: OracleClient, step: Step) -> Launch:
+    """One transaction opens the lease on the cheaper offer; its first order is the training."""
+    purse = network.purse("renter")
+    network.mint("renter", network.payment_token, RENTER_MONEY)
+    task = load_task(EXAMPLES / "digits" / "task.yaml")
+    with bundle_of(task) as bundle:
+        proposal = renting.propose(network.opened_chain, oracle, task, bundle, None)
+        launch = renting.draft_launch(purse, proposal)
+        renting.send(purse, oracle, launch)
+    _finish(network, oracle, launch, step)
+    return launch
+
+
+def _sweep(network: Network, oracle: OracleClient, lease: Launch, step: Step) -> Launch:
+    task = load_task(EXAMPLES / "sweep" / "task.yaml")
+    with bundle_of(task) as bundle:
+        launch = renting.launch_on_lease(network.purse("renter"), oracle.lease(lease.lease_id), task, bundle)
+        renting.send(network.purse("renter"), oracle, launch)
+    _finish(network, oracle, launch, step)
+    return launch
+
+
+def _finish(network: Network, oracle: OracleClient, launch: Launch, step: Step) -> None:
+    """Returns once every job has succeeded. JobsFailed, ProcessFailed, DeadlineExceeded."""
+    count, done = len(launch.job_ids), 0
+    deadline = time.monotonic() + JOBS_SECONDS
+
+    def check() -> None:
+        network.supervisor.require_running()
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(f"{step.title}: expected within {JOBS_SECONDS:g} s, did not happen")
+
+    def on_change(body: JobBody) -> None:
+        if count > 1:
+            step.advance_to(done, count, f"{done} of {count}, one is {body.state}")
+        else:
+            step.detail(body.state)
+
+    def on_log(_: JobId, data: bytes) -> None:
+        lines = data.decode("utf-8", "replace").strip().splitlines()
+        if count == 1 and lines:
+            step.detail(lines[-1])
+
+    for body in follow(oracle, launch.job_ids, on_change, on_log, check):
+        if not has_succeeded(body):
+            raise JobsFailed("jobs_failed", f"job {body.job_id} {body.state}: {_failure(oracle, body)}")
+        done += 1
+        step.advance_to(done, count)
+
+
+def _failure(oracle: OracleClient, body: JobBody) -> str:
+    """Why a job did not succeed: its outcome and the end of its log."""
+    outcome = body.detail if body.receipt is None else body.receipt.receipt.outcome.name.lower()
+    data, _, _ = oracle.log(JobId(hex_bytes(body.job_id, 32)), max(0, body.log_bytes - 2000))
+    return f"{outcome}; the end of its log:\n{data.decode('utf-8', 'replace')}"
+
+
+def _download(folder: NetworkFolder, oracle: OracleClient, jobs: Sequence[JobBody]) -> float:
+    """Every job's output into `results/`, digests checked; the training's test accuracy."""
+    results = folder.root / "results"
+    for index, body in enumerate(jobs):
+        assert body.receipt is not None  # noqa: S101 - only jobs that succeeded come here
+        name = "digits" if index == 0 else f"sweep-{index}"
+        tar = results / f"{name}.tar"
+        oracle.download(body.receipt.artifacts["output"], tar, MAX_OUTPUT_BYTES)
+        with tar.open("rb") as source:
+            extract_bundle(source, results / name, MAX_OUTPUT_BYTES, MAX_OUTPUT_FILES)
+    metrics = json.loads((results / "digits" / "metrics.json").read_text())
+    return float(metrics["test_accuracy"])
+
+
+def _await_close(network: Network, launch: Launch, step: Step) -> None:
+    """Returns once the lease is closed on chain: nobody here asks for it, worker and keeper do their part."""
+    market = network.opened_chain.market
+
+    def is_closed() -> bool:
+        network.supervisor.require_running()
+        state = market.lease_state(launch.lease_id)
+        if state.status is LeaseStatus.CLOSED:
+            return True
+        if state.mature_offset:
+            left = launch.terms.start + state.mature_offset - network.opened_chain.head().timestamp
+            step.passing(f"{state.pending_seconds} s proven, matures in {max(0, left)} s")
+        else:
+            step.passing(f"{state.settled_seconds} s settled")
+        return False
+
+    await_value("the lease closes", is_closed, timeout_seconds=SETTLE_SECONDS, poll_seconds=0.5)
+
+
+def _withdraw(network: Network, providers: Sequence[Provider], step: Step) -> list[Payment]:
+    """Everybody takes out what the contracts owe."""
+    names = [("renter", "renter"), *((f"provider {item.plan.name}", item.plan.wallet) for item in providers)]
+    payments: list[Payment] = []
+    token, stake_token = network.payment_token, network.opened_chain.manifest.stake_token
+    for who, wallet in (*names, ("treasury", "treasury")):
+        step.detail(who)
+        purse = network.purse(wallet)
+        taken = withdraw_credits(purse, [token], purse.address)
+        payments += [Payment(who, purse.address, item, amount) for item, amount in taken.items()]
+        compensation = withdraw_compensation(purse, purse.address)
+        if compensation:
+            payments.append(Payment(f"{who}, from the bond", purse.address, stake_token, compensation))
+    return payments
+
+
+def _audit(network: Network, step: Step) -> Report:
+    """From logs and calls at one block, the evidence and the artifacts; the report is kept as a file."""
+    manifest = network.opened_chain.manifest
+    web3 = connect(network.anvil.rpc_url, manifest.chain_id)
+    try:
+        scope = Scope(source=FolderSource(network.folder.artifacts))
+        report = replay(web3, manifest, scope, step.passing)
+    finally:
+        disconnect(web3)
+    path = network.folder.root / "audit.json"
+    path.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _closed_lease(oracle: OracleClient, launch: Launch) -> LeaseBody:
+    """The lease as the oracle shows it, once its index has the close."""
+
+    def look() -> LeaseBody | None:
+        body = oracle.lease(launch.lease_id)
+        return body if body.status == "closed" else None
+
+    return await_value("the oracle indexes the close", look, timeout_seconds=SETTLE_SECONDS)
+
+
+def _gas(network: Network) -> list[GasUse]:
+    manifest, chain = network.opened_chain.manifest, network.opened_chain
+    logs = fetch_logs(
+        chain.web3, [manifest.registry, manifest.market], manifest.block_number, chain.head().number
+    )
+    return gas_by_function(chain.web3, (log.position.transaction_hash for log in logs))
