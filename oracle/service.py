@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,24 +131,15 @@ async def _serve(ground: Ground) -> BaseException | None:
 
 
 def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
-    settings, manifest, store = ground.settings, ground.manifest, ground.store
     links, wakeups = Links(), JobWakeups()
-    domain = Domain(manifest.chain_id, manifest.market)
+    dispatching = _dispatching(ground, links, wakeups, shutdown)
     watcher = Watcher(
         ground.web3,
-        manifest,
-        store,
-        retained_blocks=settings.retained_blocks,
-        batch_blocks=settings.batch_blocks,
+        ground.manifest,
+        ground.store,
+        retained_blocks=ground.settings.retained_blocks,
+        batch_blocks=ground.settings.batch_blocks,
     )
-    dispatcher = Dispatcher(store, _rules(ground), wall_now, links.silent_seconds)
-
-    def dispatch() -> bool:
-        moved = dispatcher.turn()
-        if moved:
-            links.wake_all()
-            wakeups.wake_all()
-        return moved
 
     def watch() -> bool:
         changed = watcher.turn()
@@ -156,36 +147,60 @@ def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
             dispatching.wake()
         return changed
 
-    dispatching = Loop("dispatcher", dispatch, settings.dispatch_seconds, shutdown)
-    watching = Loop("watcher", watch, settings.poll_seconds, shutdown)
+    watching = Loop("watcher", watch, ground.settings.poll_seconds, shutdown)
+    services = _services(ground, links, wakeups, lambda: watcher.head_block, dispatching.wake)
+    loops = [watching, dispatching, _housekeeping(services, shutdown), *_keeping(ground, shutdown)]
+    return services, loops
+
+
+def _services(
+    ground: Ground,
+    links: Links,
+    wakeups: JobWakeups,
+    head_block: Callable[[], int | None],
+    wake_dispatcher: Callable[[], None],
+) -> Services:
+    settings, manifest = ground.settings, ground.manifest
+    domain = Domain(manifest.chain_id, manifest.market)
     logs = JobLogs(settings.data_dir / "logs")
     intake = Intake(
-        store,
+        ground.store,
         logs,
         domain,
         wall_now,
         proof_grace_seconds=manifest.parameters.proof_grace_seconds,
-        wake_dispatcher=dispatching.wake,
+        wake_dispatcher=wake_dispatcher,
         wake_readers=wakeups.wake,
     )
-    services = Services(
+    return Services(
         settings=settings,
         manifest=manifest,
         domain=domain,
-        store=store,
+        store=ground.store,
         artifacts=ArtifactFolder(settings.data_dir / "artifacts"),
         logs=logs,
         intake=intake,
         links=links,
         wakeups=wakeups,
         now=wall_now,
-        head_block=lambda: watcher.head_block,
-        wake_dispatcher=dispatching.wake,
+        head_block=head_block,
+        wake_dispatcher=wake_dispatcher,
         uploads=asyncio.Semaphore(settings.max_uploads),
         unidentified=asyncio.Semaphore(settings.max_unidentified_links),
     )
-    loops = [watching, dispatching, _housekeeping(services, shutdown), *_keeping(ground, shutdown)]
-    return services, loops
+
+
+def _dispatching(ground: Ground, links: Links, wakeups: JobWakeups, shutdown: Shutdown) -> Loop:
+    dispatcher = Dispatcher(ground.store, _rules(ground), wall_now, links.silent_seconds)
+
+    def turn() -> bool:
+        moved = dispatcher.turn()
+        if moved:
+            links.wake_all()
+            wakeups.wake_all()
+        return moved
+
+    return Loop("dispatcher", turn, ground.settings.dispatch_seconds, shutdown)
 
 
 def _rules(ground: Ground) -> Rules:

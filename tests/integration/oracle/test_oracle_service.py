@@ -1,11 +1,6 @@
 """The oracle as a process: a job from order to proof, crashes in between, and what is refused."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,50 +17,10 @@ from protocol.typed_data import digest, hash_struct
 from protocol.units import JobId, to_hex
 from tests.anvil import Deployment
 from tests.integration.oracle import oracle_rig as rig
+from tests.integration.oracle import oracle_worker as link_rig
+from tests.integration.oracle.oracle_rental import order_job, until_indexed
 
 PASSWORD = "correct horse"
-
-
-@pytest.fixture
-def deployment(still_deployment: Deployment) -> Deployment:
-    """Made without waiting for blocks; `rental` starts the clock."""
-    return still_deployment
-
-
-@pytest.fixture
-def rental(deployment: Deployment) -> rig.Rental:
-    made = rig.make_rental(deployment)
-    deployment.anvil.call("evm_setIntervalMining", 1)
-    deployment.anvil.block_time_seconds = 1
-    return made
-
-
-@pytest.fixture
-def oracle(rental: rig.Rental, tmp_path: Path) -> Iterator[rig.OracleProcess]:
-    with rig.run_oracle(tmp_path / "oracle", rental.deployment) as running:
-        yield running
-
-
-@pytest.fixture
-def renter(oracle: rig.OracleProcess, rental: rig.Rental) -> rig.Caller:
-    return rig.Caller(oracle, rental.domain, rental.renter)
-
-
-@pytest.fixture
-def worker_http(oracle: rig.OracleProcess, rental: rig.Rental) -> rig.Caller:
-    return rig.Caller(oracle, rental.domain, rental.worker)
-
-
-def order_job(rental: rig.Rental, renter: rig.Caller, count: int = 1, **terms: int) -> tuple:
-    """An open lease, and so many jobs of it with their bundle uploaded."""
-    chosen = rental.terms(**terms)
-    lease = rental.open(chosen)
-    assert renter.upload(rig.BUNDLE).status_code in (200, 201)
-    orders = [rental.order(chosen, nonce) for nonce in range(count)]
-    for order in orders:
-        response = renter.post_order(chosen, order)
-        assert response.status_code == 201, response.text
-    return chosen, lease, orders
 
 
 def state_of(caller: rig.Caller, job: JobId) -> str:
@@ -85,7 +40,7 @@ def test_oracle__job_from_order_to_settlement__proven_and_paid(
         worker_http = rig.Caller(oracle, rental.domain, rental.worker)
         terms, lease, (order,) = order_job(rental, renter, seconds=12)
         job = job_id(rental.domain, order.order)
-        with rig.connect_worker(oracle, rental) as worker:
+        with link_rig.connect_worker(oracle, rental) as worker:
             assignment = worker.assignment(job)
             assert assignment.read_order() == order
             assert assignment.read_terms() == terms
@@ -173,7 +128,7 @@ def test_oracle__killed_again_and_again__job_ends_once_and_no_log_is_lost_or_dou
     _, _, (order,) = order_job(rental, renter)
     job = job_id(rental.domain, order.order)
     restart(oracle)
-    with rig.connect_worker(oracle, rental) as worker:
+    with link_rig.connect_worker(oracle, rental) as worker:
         first = worker.assignment(job)
         worker.status(first, "running")
         rig.until(lambda: state_of(renter, job) == "running", "running")
@@ -184,7 +139,7 @@ def test_oracle__killed_again_and_again__job_ends_once_and_no_log_is_lost_or_dou
             while True:
                 worker.receive()
     attempts = (known(first, "running"),)
-    with rig.connect_worker(oracle, rental, attempts=attempts) as worker:
+    with link_rig.connect_worker(oracle, rental, attempts=attempts) as worker:
         second = worker.assignment(job)
         assert (second.attempt, second.fencing_token) == (first.attempt, first.fencing_token)
         worker.log(second, 4, b"two")
@@ -193,7 +148,7 @@ def test_oracle__killed_again_and_again__job_ends_once_and_no_log_is_lost_or_dou
         signed = rental.receipt(order, second.attempt)
         assert worker.send_receipt(signed, second.fencing_token).accepted
         restart(oracle)
-    with rig.connect_worker(oracle, rental, attempts=(known(first, "finished"),)) as worker:
+    with link_rig.connect_worker(oracle, rental, attempts=(known(first, "finished"),)) as worker:
         # Its acknowledgement may have been lost: the same receipt again, and another one.
         assert worker.send_receipt(signed, second.fencing_token).accepted
         other = rental.receipt(order, second.attempt, exit_code=1)
@@ -226,11 +181,11 @@ def test_oracle__worker_reports_lost__next_attempt_and_stale_receipt_refused(
     _, _, (order,) = order_job(rental, renter)
     job = job_id(rental.domain, order.order)
     worker_http.upload(rig.OUTPUT)
-    with rig.connect_worker(oracle, rental) as worker:
+    with link_rig.connect_worker(oracle, rental) as worker:
         first = worker.assignment(job)
         worker.log(first, 0, b"first")
         worker.expect(link.LogAck)
-    with rig.connect_worker(oracle, rental, attempts=(known(first, "lost"),)) as worker:
+    with link_rig.connect_worker(oracle, rental, attempts=(known(first, "lost"),)) as worker:
         (second,) = worker.expect_assignments(lambda all_: any(a.attempt == 2 for a in all_))
         assert second.fencing_token > first.fencing_token
         stale = worker.send_receipt(rental.receipt(order, 1), first.fencing_token)
@@ -251,11 +206,11 @@ def test_oracle__worker_silent_beyond_the_timeout__superseded_when_it_returns(
         renter = rig.Caller(oracle, rental.domain, rental.renter)
         _, _, (order,) = order_job(rental, renter)
         job = job_id(rental.domain, order.order)
-        with rig.connect_worker(oracle, rental) as worker:
+        with link_rig.connect_worker(oracle, rental) as worker:
             first = worker.assignment(job)
             worker.status(first, "running")
         rig.until(lambda: state_of(renter, job) == "queued", "the attempt is given up")
-        with rig.connect_worker(oracle, rental, attempts=(known(first, "running"),)) as worker:
+        with link_rig.connect_worker(oracle, rental, attempts=(known(first, "running"),)) as worker:
             assert worker.assignment(job).attempt == 2
 
 
@@ -265,7 +220,7 @@ def test_oracle__several_jobs__one_at_a_time_in_order(
     _, lease, orders = order_job(rental, renter, count=3)
     worker_http.upload(rig.OUTPUT)
     seen = []
-    with rig.connect_worker(oracle, rental) as worker:
+    with link_rig.connect_worker(oracle, rental) as worker:
         for order in orders:
             job = job_id(rental.domain, order.order)
             worker.assignment(job)
@@ -297,7 +252,7 @@ def test_oracle__order_before_the_lease_is_open__waits_then_runs_after_confirmat
         rig.until(lambda: "not confirmed" in renter.job(job)["detail"], "waits for confirmations")
         rig.until(lambda: "not uploaded" in renter.job(job)["detail"], "waits for the bundle")
         renter.upload(rig.BUNDLE)
-        with rig.connect_worker(oracle, rental) as worker:
+        with link_rig.connect_worker(oracle, rental) as worker:
             worker.assignment(job)
         assert int(deployment.anvil.call("eth_blockNumber"), 16) >= opened + 3
 
@@ -321,7 +276,7 @@ def test_oracle__lease_ends_under_a_running_job__worker_told_to_cancel(
 ) -> None:
     _, _, orders = order_job(rental, renter, count=2, seconds=6)
     jobs = [job_id(rental.domain, order.order) for order in orders]
-    with rig.connect_worker(oracle, rental) as worker:
+    with link_rig.connect_worker(oracle, rental) as worker:
         assert not worker.assignment(jobs[0]).cancel
         worker.expect_assignments(lambda all_: any(a.cancel for a in all_))
         rig.until(lambda: state_of(renter, jobs[1]) == "abandoned", "the idle job is given up")
@@ -333,7 +288,7 @@ def test_oracle__logs_waited_for__arrive_while_waiting(
 ) -> None:
     _, _, (order,) = order_job(rental, renter)
     job = job_id(rental.domain, order.order)
-    with rig.connect_worker(oracle, rental) as worker:
+    with link_rig.connect_worker(oracle, rental) as worker:
         assignment = worker.assignment(job)
         with ThreadPoolExecutor(1) as reader:
             waiting = reader.submit(renter.logs, job, 0, 20)
@@ -345,110 +300,10 @@ def test_oracle__worker_connects_again__old_connection_closed(
     rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller
 ) -> None:
     until_indexed(rental, renter)
-    with rig.connect_worker(oracle, rental) as first, rig.connect_worker(oracle, rental) as second:
+    with link_rig.connect_worker(oracle, rental) as first, link_rig.connect_worker(oracle, rental) as second:
         with pytest.raises(ConnectionClosed) as caught:
             while True:
                 first.receive()
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 4001
         second.expect(link.Desired)
-
-
-def until_indexed(rental: rig.Rental, caller: rig.Caller) -> None:
-    """Until the oracle knows the rental's unit."""
-    rig.until(lambda: caller("GET", "/v1/offers").json()["offers"], "the offer is indexed")
-
-
-@pytest.mark.parametrize("wrong", ["key", "nonce", "unit", "expired", "not hello", "not json", "bytes"])
-def test_link__hello_that_proves_nothing__refused_and_closed(
-    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller, wrong: str
-) -> None:
-    until_indexed(rental, renter)
-    with rig.open_link(oracle) as socket:
-        client = rig.WorkerClient(rental, socket)
-        nonce = bytes.fromhex(client.expect(link.Challenge).nonce[2:])
-        stranger = rig.replace(rental, worker=rental.renter)
-        match wrong:
-            case "key":
-                client.send(rig.make_hello(stranger, nonce))
-            case "nonce":
-                client.send(rig.make_hello(rental, b"n" * 32))
-            case "unit":
-                client.send(rig.make_hello(rental, nonce, unit_id="0x" + "77" * 32))
-            case "expired":
-                client.send(rig.make_hello(rental, nonce, expires_at=int(time.time()) - 5))
-            case "not hello":
-                client.send(link.Status(job_id="0x" + "00" * 32, attempt=1, fencing_token=1, state="lost"))
-            case "not json":
-                socket.send("{")
-            case _:
-                socket.send(b"\x00\xff")
-        refused = client.expect(link.Refused)
-        assert refused.code in ("signature_invalid", "unknown_unit", "expired", "bad_input")
-        with pytest.raises(ConnectionClosed):
-            client.receive()
-
-
-def test_oracle__sigterm_with_a_worker_and_a_reader_connected__stops_cleanly(
-    rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller
-) -> None:
-    order_job(rental, renter)
-    with rig.connect_worker(oracle, rental) as worker:
-        worker.expect(link.Desired)
-        assert oracle.terminate() == 0
-        with pytest.raises(ConnectionClosed):
-            while True:
-                worker.receive()
-    assert oracle.lines("stopped")
-
-
-def test_oracle__second_process_on_the_same_folder__refused(oracle: rig.OracleProcess) -> None:
-    again = run_again(oracle)
-    assert again.returncode == 2
-    assert json.loads(again.stderr.splitlines()[-1])["reason"].startswith("data_dir")
-
-
-def test_oracle__fork_deeper_than_retained__process_stops_loudly(
-    rental: rig.Rental, tmp_path: Path, deployment: Deployment
-) -> None:
-    with rig.run_oracle(tmp_path / "oracle", deployment, retained_blocks=2) as oracle:
-        rental.open(rental.terms())
-        head = int(deployment.anvil.call("eth_blockNumber"), 16)
-        health = rig.Caller(oracle, rental.domain, rental.renter)
-
-        def indexed() -> bool:
-            return health("GET", "/v1/health").json()["indexed_block"] > head + 6
-
-        rig.until(indexed, "indexed beyond the retained blocks")
-        deployment.anvil.call("anvil_reorg", 8, [])
-        assert oracle.process is not None
-        assert oracle.process.wait(20) == 70
-        (halted,) = oracle.lines("halted")
-        assert "deeper than retained" in halted["reason"]
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [({"chain_id": 1}, "wrong_chain"), ({"rpc_url": "http://127.0.0.1:1"}, "chain_unavailable")],
-)
-def test_oracle__wrong_surroundings__says_so_and_does_not_start(
-    oracle: rig.OracleProcess, change: dict[str, object], code: str
-) -> None:
-    oracle.kill()
-    oracle.settings = {**oracle.settings, **change}
-    (oracle.folder / "oracle.toml").write_text(
-        "".join(f"{key} = {json.dumps(value)}\n" for key, value in oracle.settings.items())
-    )
-    again = run_again(oracle)
-    assert again.returncode == (3 if code == "chain_unavailable" else 2)
-    assert json.loads(again.stderr.splitlines()[-1])["code"] == code
-
-
-def run_again(oracle: rig.OracleProcess) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(
-        [sys.executable, "-m", "oracle", "--settings", str(oracle.folder / "oracle.toml")],
-        capture_output=True,
-        timeout=30,
-        env={"PATH": os.environ["PATH"]},
-        check=False,
-    )
