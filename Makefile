@@ -28,7 +28,7 @@ demo: setup ## Rent, run, prove and pay on a local chain
 	@gpgpu demo
 
 devnet: setup ## Run a local chain with the contracts deployed
-	@gpgpu devnet
+	@gpgpu devnet up
 
 test: setup ## Run the tests of the contracts and of the Python packages
 	forge test
