@@ -111,7 +111,7 @@ class Scene:
     nonce: int = 0
 
     def launch(self, files: dict[str, str], entrypoint: str = "main.py", **changes: Any) -> JobId:
-        """Uploads a bundle of these files and orders its job. Changes go to the spec, `limits` to the order."""
+        """Uploads a bundle of these files and orders its job. Changes: the spec's, `limits` the order's."""
         return self.launch_bundle(pack(files), entrypoint, **changes)
 
     def launch_bundle(self, bundle: bytes, entrypoint: str = "main.py", **changes: Any) -> JobId:

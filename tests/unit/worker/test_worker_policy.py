@@ -1,0 +1,85 @@
+"""When a proof is due, what a lease holds, and what a heartbeat covers: pure decisions."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.worker.worker_samples import END, GRACE, START, make_terms, make_view
+from worker.prover import Situation, is_due
+from worker.pulse import covers_anything
+
+RUNNING = Situation(
+    now=START + 300,
+    start=START,
+    end=END,
+    last_post=END + GRACE,
+    matures_at=None,
+    last_proof_at=None,
+    last_heartbeat_at=START + 299,
+    new_seconds=299,
+    receipts_waiting=0,
+    work_in_flight=False,
+    interval_seconds=300,
+)
+ENDED = replace(RUNNING, now=END + 1, last_heartbeat_at=END)
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        (RUNNING, True),
+        (replace(RUNNING, now=START + 299), False),
+        (replace(RUNNING, last_proof_at=START + 1), False),
+        (replace(RUNNING, last_proof_at=START), True),
+        (replace(RUNNING, matures_at=START + 301), False),
+        (replace(RUNNING, matures_at=START + 300), True),
+        (replace(RUNNING, new_seconds=0), False),
+        (replace(RUNNING, new_seconds=0, receipts_waiting=1), True),
+        (replace(RUNNING, work_in_flight=True), True),
+        (ENDED, True),
+        (replace(ENDED, last_proof_at=END), True),
+        (replace(ENDED, new_seconds=0), False),
+        (replace(ENDED, new_seconds=0, receipts_waiting=2), True),
+        (replace(ENDED, matures_at=END + 2), False),
+        (replace(ENDED, last_heartbeat_at=END - 1), False),
+        (replace(ENDED, work_in_flight=True), False),
+        (replace(ENDED, work_in_flight=True, now=END + 75), True),
+        (replace(ENDED, last_heartbeat_at=END - 40, now=END + 75), True),
+        (replace(ENDED, now=END + 75, matures_at=END + 76), False),
+    ],
+)
+def test_is_due__each_situation__follows_the_policy(situation: Situation, expected: bool) -> None:
+    assert is_due(situation) is expected
+
+
+@pytest.mark.parametrize(
+    ("instant", "expected"),
+    [(START - 1, False), (START, True), (END - 1, True), (END, False)],
+)
+def test_holds__at_the_edges__is_half_open(instant: int, expected: bool) -> None:
+    assert make_view(instant).holds(instant) is expected
+
+
+def test_holds__hour_not_leased__is_false() -> None:
+    terms = make_terms(weekly_hours=0)
+    assert not make_view(START + 5, terms).holds(START + 5)
+
+
+def test_view__shortened_and_disputed_lease__shows_todays_times() -> None:
+    view = make_view(END, end_offset=100, mature_offset=50, last_post_offset=900)
+    assert (view.end, view.matures_at, view.last_post) == (START + 100, START + 50, START + 900)
+    assert view.has_ended
+    assert view.claimable_seconds == 100
+    assert make_view(START + 7).last_post == END + GRACE
+    assert make_view(START + 7).matures_at is None
+    assert make_view(START + 7).claimable_seconds == 7
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(START, False), (START + 1, True), (END, True), (END + 29, True), (END + 30, False)],
+)
+def test_heartbeat__at_the_edges_of_a_lease__is_made_where_it_covers_a_second(
+    now: int, expected: bool
+) -> None:
+    assert covers_anything(make_view(now)) is expected
