@@ -1,0 +1,150 @@
+"""The outbox on disk: what a method returned from is there after a restart."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.calls import Call
+from protocol.errors import BadInput
+from protocol.outbox import IntentState, Receipt, SignedAttempt, SqliteOutbox
+from protocol.units import address_of
+
+CALL = Call(address_of(b"\x0a" * 20), b"\1\2", 2**200)
+SCOPE = b"scope"
+
+
+def attempt(number: int, nonce: int = 0) -> SignedAttempt:
+    return SignedAttempt(bytes([number]) * 32, b"raw", nonce, 2**70, 2**65, 5.5)
+
+
+def receipt(status: int = 1) -> Receipt:
+    raw: dict[str, Any] = {
+        "transactionHash": "0x" + "01" * 32,
+        "blockNumber": "0x5",
+        "blockHash": "0x" + "02" * 32,
+        "status": hex(status),
+        "gasUsed": "0x5208",
+        "effectiveGasPrice": "0x1",
+        "logs": [],
+    }
+    return Receipt.of(raw)
+
+
+class Files:
+    """Opens the same file again and again, as restarts do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.opened: list[SqliteOutbox] = []
+
+    def __call__(self, scope: bytes = SCOPE) -> SqliteOutbox:
+        outbox = SqliteOutbox(self.path, clock=lambda: 1.0)
+        outbox.bind(scope)
+        self.opened.append(outbox)
+        return outbox
+
+
+@pytest.fixture
+def reopen(tmp_path: Path) -> Any:
+    files = Files(tmp_path / "folder" / "outbox.sqlite")
+    yield files
+    for outbox in files.opened:
+        outbox.close()
+
+
+def test_reserve__nonces__follow_each_other_and_the_chain(reopen: Files) -> None:
+    outbox = reopen()
+    assert outbox.next_nonce() == 0
+    assert [outbox.reserve(f"i{n}", CALL, 21_000, first).nonce for n, first in enumerate((3, 0, 9))] == [
+        3,
+        4,
+        9,
+    ]
+    assert reopen().next_nonce() == 10
+
+
+def test_reserve__same_intent_again__is_the_same_row(reopen: Files) -> None:
+    first = reopen().reserve("i", CALL, 21_000, 0)
+    assert reopen().reserve("i", CALL, 99_000, 50) == first
+    assert reopen().next_nonce() == 1
+
+
+def test_row__through_its_states__survives_restarts(reopen: Files) -> None:
+    reopen().reserve("i", CALL, 21_000, 0)
+    row = reopen().find("i")
+    assert row is not None
+    assert (row.call, row.gas_limit, row.state, row.attempts) == (CALL, 21_000, IntentState.RESERVED, ())
+    reopen().save_signed("i", attempt(1))
+    reopen().save_signed("i", attempt(2))
+    reopen().save_signed("i", attempt(2))
+    row = reopen().find("i")
+    assert row is not None
+    assert (row.state, row.attempts) == (IntentState.SIGNED, (attempt(1), attempt(2)))
+    assert [found.intent for found in reopen().list_unconfirmed()] == ["i"]
+    reopen().mark_mined("i", receipt())
+    row = reopen().at_nonce(0)
+    assert row is not None
+    assert (row.state, row.receipt) == (IntentState.MINED, receipt())
+    assert reopen().list_unconfirmed() == []
+
+
+def test_mark_failed__error_and_receipt__are_kept(reopen: Files) -> None:
+    outbox = reopen()
+    outbox.reserve("a", CALL, 1, 0)
+    outbox.reserve("b", CALL, 1, 0)
+    assert outbox.mark_failed("a", "GpuTaken()", receipt(0)).receipt == receipt(0)
+    row = outbox.mark_failed("b", "never", None)
+    assert (row.state, row.error, row.receipt) == (IntentState.FAILED, "never", None)
+
+
+def test_move__nonce_taken__gives_a_later_one_and_keeps_what_was_signed(reopen: Files) -> None:
+    outbox = reopen()
+    outbox.reserve("a", CALL, 1, 0)
+    outbox.save_signed("a", attempt(1))
+    outbox.reserve("b", CALL, 1, 0)
+    row = outbox.move("a", 1)
+    assert (row.nonce, row.state, row.attempts) == (2, IntentState.RESERVED, (attempt(1),))
+    assert outbox.move("b", 7).nonce == 7
+
+
+def test_reserve_at__nonce_that_a_row_has__is_refused(reopen: Files) -> None:
+    outbox = reopen()
+    outbox.reserve_at("gap", CALL, 1, 5)
+    with pytest.raises(sqlite3.IntegrityError):
+        outbox.reserve_at("other", CALL, 1, 5)
+    assert outbox.find("other") is None
+    assert outbox.next_nonce() == 6
+
+
+def test_bind__other_scope__sees_no_rows_and_has_its_own_nonces(reopen: Files) -> None:
+    reopen().reserve("i", CALL, 1, 4)
+    other = reopen(b"another")
+    assert other.find("i") is None
+    assert other.reserve("i", CALL, 1, 0).nonce == 0
+    with pytest.raises(BadInput, match="one account of one chain"):
+        other.bind(SCOPE)
+
+
+def test_outbox__not_bound__is_of_no_use(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "x.sqlite")
+    with pytest.raises(RuntimeError, match="bind"):
+        outbox.find("i")
+    outbox.close()
+
+
+def test_update__unknown_intent__is_refused(reopen: Files) -> None:
+    with pytest.raises(BadInput, match="expected a row for i"):
+        reopen().mark_mined("i", receipt())
+
+
+def test_file__settings__are_durable(reopen: Files) -> None:
+    reopen()
+    with sqlite3.connect(reopen.path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+    durable = reopen.opened[0]._connection.execute("PRAGMA synchronous").fetchone()
+    assert durable == (2,)
+    assert json.dumps(receipt().raw)
