@@ -87,7 +87,8 @@ class Agent:
 
     def attempts(self) -> list[link.Attempt]:
         """What `hello` says of the attempts that the oracle may still wait for."""
-        rows = self._host.journal.attempts.in_states(_REPORTED)
+        live = {lease.lease_id for lease in self._host.journal.leases.live()}
+        rows = [row for row in self._host.journal.attempts.in_states(_REPORTED) if row.lease_id in live]
         return [
             link.Attempt(
                 job_id=to_hex(row.job_id),
@@ -157,19 +158,37 @@ class Agent:
                 return
             for key, assignment in desired.items():
                 running = self._running.get(key)
-                if running is None and not assignment.cancel:
-                    self._accept(key, assignment)
-                elif running is None:
-                    self._answer_cancel(key, assignment)
+                if running is None:
+                    self._take(key, assignment)
                 elif assignment.cancel:
                     running.cancel()
             for key, attempt in self._running.items():
                 if key not in desired:
                     attempt.cancel()
 
+    def _take(self, key: Key, assignment: link.Assignment) -> None:
+        """What cannot be read is refused; the other assignments go on."""
+        try:
+            if assignment.cancel:
+                self._answer_cancel(key, assignment)
+            else:
+                self._accept(key, assignment)
+        except BadInput as error:
+            _log.error("assignment_malformed", job_id=assignment.job_id, reason=error.message)
+            self._host.report(
+                link.Status(
+                    job_id=assignment.job_id,
+                    attempt=assignment.attempt,
+                    fencing_token=assignment.fencing_token,
+                    state="refused",
+                    detail=error.message[:4000],
+                )
+            )
+
     def _accept(self, key: Key, assignment: link.Assignment) -> None:
         row = self._host.journal.attempts.get(*key)
         if row is None:
+            assignment.read_terms()
             lease_id = assignment.read_order().order.lease_id
             encoded = msgspec.json.encode(assignment)
             self._host.journal.attempts.add(*key, assignment.fencing_token, lease_id, encoded)

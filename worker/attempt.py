@@ -16,7 +16,7 @@ import structlog
 
 from protocol import link
 from protocol.bundle import extract_bundle
-from protocol.errors import BadInput, DigestMismatch, Expired, LimitExceeded, RejectedError, RetryableError
+from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError, RetryableError
 from protocol.json_text import canonical_json
 from protocol.orders import check_order
 from protocol.signed import SignedOrder, SignedReceipt
@@ -140,8 +140,8 @@ class Attempt:
         except RejectedError as error:
             raise OrderRefused(error, signed=False) from error
         self._report(AttemptState.ACCEPTED)
+        self._check_now()
         try:
-            self._retry(self._check_lease)
             _check_plain(order.bundle, "bundle")
             _check_plain(order.data, "data")
             demanded = self._order.spec.environment_digest
@@ -150,20 +150,23 @@ class Attempt:
                     f"environment: expected {to_hex(demanded)}, got {to_hex(self._host.environment_digest)}"
                 )
         except RejectedError as error:
-            raise OrderRefused(error, signed=error.code not in TRANSIENT_CODES) from error
+            raise OrderRefused(error, signed=True) from error
 
-    def _check_lease(self) -> None:
-        self._host.book.check(self._terms, self._order.order)
+    def _check_now(self) -> None:
+        """By the chain's clock: the lease holds this second, and the order may still start."""
+        try:
+            self._retry(lambda: self._host.book.check(self._terms, self._order.order))
+        except RejectedError as error:
+            raise OrderRefused(error, signed=error.code not in TRANSIENT_CODES) from error
 
     def _prepare(self) -> None:
         self._leave_if_cancelled()
+        self._check_now()  # another job may have had the devices for hours
         self._move(AttemptState.PREPARING)
         remove_folder(self._folder)
         for name in ("out", "out/output", "out/trace"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         order, spec = self._order.order, self._order.spec
-        if int(time.time()) > order.deadline:
-            raise OrderRefused(Expired(f"order: expected to start by {order.deadline}"), signed=True)
         (self._folder / "spec.json").write_bytes(canonical_json(to_json(spec)))
         archive = self._download(order.bundle, "bundle.tar")
         try:

@@ -23,7 +23,7 @@ from protocol.units import UnitId, hex_bytes, to_hex
 
 _log: Final = structlog.get_logger(__name__)
 FIRST_PAUSE_SECONDS: Final = 0.2
-LONGEST_PAUSE_SECONDS: Final = 15.0
+LONGEST_PAUSE_SECONDS: Final = 5.0
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 20.0
 """The oracle speaks every 5 s: a link that is silent for so long is dead."""

@@ -29,7 +29,7 @@ from worker.journal.attempts import IN_FLIGHT
 from worker.leases import LeaseView
 
 _log: Final = structlog.get_logger(__name__)
-VOID_PAUSE_SECONDS: Final = 10.0
+PAUSE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,19 @@ def is_due(situation: Situation) -> bool:
     if s.now < s.end:
         since = s.start if s.last_proof_at is None else s.last_proof_at
         return s.now - since >= s.interval_seconds
-    # Three quarters of the grace are for what is still being uploaded; then the proof goes without it.
-    if s.now >= s.end + (s.last_post - s.end) * 3 // 4:
+    if s.now >= _urgent_from(s.end, s.last_post):
         return True
     return s.last_heartbeat_at >= s.end and not s.work_in_flight
+
+
+def is_urgent(view: LeaseView) -> bool:
+    """Whether a proof must go now, oracle or no oracle: after the grace nothing is paid."""
+    return view.block.timestamp >= _urgent_from(view.end, view.last_post)
+
+
+def _urgent_from(end: int, last_post: int) -> int:
+    """Three quarters of the grace are for what is still being uploaded."""
+    return end + (last_post - end) * 3 // 4
 
 
 class Prover:
@@ -105,6 +114,7 @@ class Prover:
 
     def turn(self) -> None:
         self._sender.turn()
+        self._deliver_late()
         for view in self._views():
             if time.monotonic() >= self._not_before.get(view.lease_id, 0):
                 self._move_on(view)
@@ -117,9 +127,7 @@ class Prover:
         row = self._settle_with_chain(view)
         if row is None:
             row = self._prepare_if_due(view)
-        if row is not None and row.stage is ProofStage.PREPARED:
-            row = self._upload(row)
-        if row is not None:
+        if row is not None and (row.stage is not ProofStage.PREPARED or self._upload(row) or is_urgent(view)):
             self._post(view, row)
 
     def _settle_with_chain(self, view: LeaseView) -> ProofRow | None:
@@ -132,7 +140,8 @@ class Prover:
                 self._void(last, "a reorganisation took it back")
             return None
         if row.proof_hash == on_chain:
-            self._journal.proofs.set_stage(row.proof_hash, ProofStage.POSTED)
+            stage = ProofStage.POSTED if row.stage is ProofStage.UPLOADED else ProofStage.BARE
+            self._journal.proofs.set_stage(row.proof_hash, stage)
             _log.info("proof_posted", lease_id=to_hex(view.lease_id), proof_hash=to_hex(row.proof_hash))
             return None
         if row.proof.previous_proof != on_chain:
@@ -253,16 +262,24 @@ class Prover:
         if found:
             raise InvariantBroken("evidence without fault", "; ".join(map(str, found[:3])), subject="proof")
 
-    def _upload(self, row: ProofRow) -> ProofRow | None:
+    def _upload(self, row: ProofRow) -> bool:
+        """False where the service does not have the evidence yet."""
         try:
             self._artifacts.put_evidence(row.proof_hash, row.evidence)
-        except RejectedError as error:
-            # It may not have seen the lease's block yet.
-            _log.warning("evidence_refused", code=error.code, reason=error.message)
+        except (RejectedError, RetryableError) as error:
+            # It may be down, or not have seen the lease's block yet.
+            _log.warning("evidence_not_taken", code=error.code, reason=error.message)
             self._pause(row)
-            return None
-        self._journal.proofs.set_stage(row.proof_hash, ProofStage.UPLOADED)
-        return row
+            return False
+        stage = ProofStage.POSTED if row.stage is ProofStage.BARE else ProofStage.UPLOADED
+        self._journal.proofs.set_stage(row.proof_hash, stage)
+        return True
+
+    def _deliver_late(self) -> None:
+        """Evidence of proofs that could not wait for the oracle."""
+        for row in self._journal.proofs.without_evidence():
+            if time.monotonic() >= self._not_before.get(row.lease_id, 0):
+                self._upload(row)
 
     def _post(self, view: LeaseView, row: ProofRow) -> None:
         call = self._market.build_post_proof(view.terms, row.proof)
@@ -282,4 +299,4 @@ class Prover:
         self._pause(row)
 
     def _pause(self, row: ProofRow) -> None:
-        self._not_before[row.lease_id] = time.monotonic() + VOID_PAUSE_SECONDS
+        self._not_before[row.lease_id] = time.monotonic() + PAUSE_SECONDS

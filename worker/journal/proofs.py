@@ -13,10 +13,13 @@ from worker.journal.attempts import Begin
 
 
 class ProofStage(StrEnum):
-    """`VOID`: the chain will not take it; what it carried is free for the next one."""
+    """`BARE`: on the chain, its evidence not yet with the oracle. `VOID`: the chain will not take it; what it
+    carried is free for the next one.
+    """
 
     PREPARED = "prepared"
     UPLOADED = "uploaded"
+    BARE = "bare"
     POSTED = "posted"
     VOID = "void"
 
@@ -78,10 +81,16 @@ class ProofRows:
     def last_posted(self, lease_id: LeaseId) -> ProofRow | None:
         with self._begin() as db:
             row = db.execute(
-                "SELECT * FROM proofs WHERE lease_id = ? AND stage = ? ORDER BY rowid DESC LIMIT 1",
-                (lease_id, ProofStage.POSTED),
+                "SELECT * FROM proofs WHERE lease_id = ? AND stage IN (?, ?) ORDER BY rowid DESC LIMIT 1",
+                (lease_id, ProofStage.BARE, ProofStage.POSTED),
             ).fetchone()
         return None if row is None else _proof(row)
+
+    def without_evidence(self) -> list[ProofRow]:
+        """On the chain, and the oracle lacks what they commit to."""
+        with self._begin() as db:
+            rows = db.execute("SELECT * FROM proofs WHERE stage = ?", (ProofStage.BARE,)).fetchall()
+        return [_proof(row) for row in rows]
 
     def set_stage(self, proof_hash: ProofHash, stage: ProofStage) -> None:
         with self._begin() as db:
