@@ -11,7 +11,7 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from web3 import Web3
 
 from protocol.abi import CONTRACTS, Entry, Field, entries
-from protocol.chain import BlockTag, rpc
+from protocol.chain import BlockTag, rpc_bytes
 from protocol.errors import BadInput, ProtocolError, RpcError, TransactionReverted
 from protocol.structs import REGISTRY
 from protocol.units import Address, to_hex
@@ -47,7 +47,7 @@ def eth_call(web3: Web3, call: Call, block: BlockTag = "latest", sender: Address
     """What a call would return. TransactionReverted with the contract's reason, ChainUnavailable."""
     tag = hex(block) if isinstance(block, int) else block
     try:
-        return bytes.fromhex(rpc(web3, "eth_call", [call_object(call, sender), tag])[2:])
+        return rpc_bytes(web3, "eth_call", [call_object(call, sender), tag])
     except RpcError as error:
         raise revert_of(error) from error
 

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from web3 import Web3
 
-from protocol.chain import rpc
+from protocol.chain import rpc, sound
 from protocol.codec import exact_keys
 from protocol.errors import BadInput
 from protocol.units import Address, BlockNumber, address_of, hex_bytes, shorten, to_hex
@@ -59,13 +59,14 @@ def fetch_logs(web3: Web3, addresses: Sequence[Address], from_block: int, to_blo
     """All logs of these contracts in these blocks, both included, in the chain's order. ChainUnavailable."""
     query = {"address": list(addresses), "fromBlock": hex(from_block), "toBlock": hex(to_block)}
     found = cast(list[dict[str, Any]], rpc(web3, "eth_getLogs", [query]))
-    entries = [log_entry(log) for log in found if not log.get("removed", False)]
+    with sound("eth_getLogs"):
+        entries = [log_entry(log) for log in found if not log.get("removed", False)]
     entries.sort(key=lambda entry: entry.position)
     return entries
 
 
 def log_entry(log: dict[str, Any]) -> LogEntry:
-    """A log out of JSON-RPC, be it of eth_getLogs or of a receipt."""
+    """A log out of JSON-RPC, be it of eth_getLogs or of a receipt; read it inside `chain.sound`."""
     return LogEntry(
         address=address_of(bytes.fromhex(log["address"][2:])),
         topics=tuple(bytes.fromhex(topic[2:]) for topic in log["topics"]),

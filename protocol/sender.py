@@ -15,7 +15,7 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
 from protocol.calls import Call, call_object, eth_call, revert_of
-from protocol.chain import read_block, rpc
+from protocol.chain import read_block, rpc, rpc_integer, sound
 from protocol.errors import (
     BadInput,
     ChainUnavailable,
@@ -74,7 +74,7 @@ class Sender:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """ChainUnavailable, WrongChain. Rows of another chain, even one with the same id, are left alone."""
-        actual = int(rpc(web3, "eth_chainId", []), 16)
+        actual = rpc_integer(web3, "eth_chainId", [])
         if actual != chain_id:
             raise WrongChain(f"sender: expected chain {chain_id}, got {actual}")
         self.address: Address = parse_address(account.address)
@@ -168,12 +168,13 @@ class Sender:
             if attempt.nonce < mined:
                 raw = rpc(self._web3, "eth_getTransactionReceipt", [to_hex(attempt.transaction_hash)])
                 if raw is not None:
-                    return Receipt.of(raw)
+                    with sound("eth_getTransactionReceipt"):
+                        return Receipt.of(raw)
         return None
 
     def _conclude(self, row: OutboxRow, receipt: Receipt) -> Outcome | None:
         if self._settings.confirmations > 1:
-            head = int(rpc(self._web3, "eth_blockNumber", []), 16)
+            head = rpc_integer(self._web3, "eth_blockNumber", [])
             if head - receipt.block_number + 1 < self._settings.confirmations:
                 return None
         if receipt.status == 1:
@@ -245,7 +246,8 @@ class Sender:
         """Maximum and priority fee in wei: twice the base fee, and above the attempt before by the bump."""
         settings = self._settings
         block = rpc(self._web3, "eth_getBlockByNumber", ["latest", False])
-        base_fee = int(block["baseFeePerGas"], 16)
+        with sound("eth_getBlockByNumber"):
+            base_fee = int(block["baseFeePerGas"], 16)
         priority = max(settings.min_priority_fee_wei, self._suggested_priority())
         max_fee = 2 * base_fee + priority
         if last is not None:
@@ -256,7 +258,7 @@ class Sender:
 
     def _suggested_priority(self) -> int:
         try:
-            return int(rpc(self._web3, "eth_maxPriorityFeePerGas", []), 16)
+            return rpc_integer(self._web3, "eth_maxPriorityFeePerGas", [])
         except RpcError:
             return 0  # not every node has the method; the minimum stands
 
@@ -311,8 +313,8 @@ class Sender:
     def _estimate(self, call: Call) -> int:
         """Gas limit with a margin, on the state that includes what is pending."""
         try:
-            estimate = int(
-                rpc(self._web3, "eth_estimateGas", [call_object(call, self.address), "pending"]), 16
+            estimate = rpc_integer(
+                self._web3, "eth_estimateGas", [call_object(call, self.address), "pending"]
             )
         except RpcError as error:
             if _says(error.rpc_message, _POOR):
@@ -321,7 +323,7 @@ class Sender:
         return estimate if estimate == TRANSFER_GAS else _raised(estimate, self._settings.gas_margin_percent)
 
     def _nonce(self, tag: str) -> int:
-        return int(rpc(self._web3, "eth_getTransactionCount", [self.address, tag]), 16)
+        return rpc_integer(self._web3, "eth_getTransactionCount", [self.address, tag])
 
     def _forget(self, row: OutboxRow) -> None:
         self._underpriced.discard(row.intent)
