@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from web3 import Web3
 
@@ -79,7 +80,8 @@ def open_chain(manifest_path: Path, rpc_url: str) -> Chain:
 
 def chain_of(manifest: DeploymentManifest, rpc_url: str) -> Chain:
     """As `open_chain`, for a manifest at hand."""
-    if not rpc_url.startswith(("http://", "https://")):
+    parsed = urlsplit(rpc_url)
+    if parsed.scheme not in ("http", "https") or not parsed.hostname:
         raise BadInput(f"RPC address: expected http://HOST:PORT, got {rpc_url!r}")
     web3 = connect(rpc_url, manifest.chain_id, RPC_TIMEOUT_SECONDS)
     check_deployment(web3, manifest)
