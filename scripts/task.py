@@ -17,7 +17,7 @@ from protocol.units import Digest
 
 ZERO_DIGEST = Digest(bytes(32))
 TRACED_RUNNER = ("-m", "worker.sdk")
-ACCELERATOR = re.compile(r"(?P<gpu_class>[^:]{1,32}):(?P<count>[1-9]\d{0,1})")
+ACCELERATOR = re.compile(r"(?P<gpu_class>[^:]{1,32}):(?P<count>[1-9]\d?)", re.ASCII)
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
@@ -76,7 +76,7 @@ class GpgpuSection(Strict):
         if value is None:
             return None
         text = repr(value) if isinstance(value, float) else str(value)
-        if isinstance(value, bool) or not re.fullmatch(r"\d+(\.\d+)?", text):
+        if isinstance(value, bool) or not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
             raise ValueError(f"expected a decimal amount such as 0.25, got {value!r}")
         return text
 

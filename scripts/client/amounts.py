@@ -4,7 +4,7 @@ import re
 
 from protocol.errors import BadInput
 
-_DECIMAL = re.compile(r"(\d{1,60})(?:\.(\d{1,36}))?")
+_DECIMAL = re.compile(r"(\d{1,60})(?:\.(\d{1,36}))?", re.ASCII)
 
 
 def parse_amount(text: str, decimals: int) -> int:

@@ -7,7 +7,7 @@ from protocol.accrual import ALWAYS
 from protocol.errors import BadInput
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_RULE = re.compile(r"([a-z]{3})(?:-([a-z]{3}))? (\d{1,2})-(\d{1,2})")
+_RULE = re.compile(r"([a-z]{3})(?:-([a-z]{3}))? (\d{1,2})-(\d{1,2})", re.ASCII)
 
 
 def parse_hours(rules: Iterable[str]) -> int:
