@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from typing_extensions import Buffer
-
 from protocol import merkle
 from protocol.errors import BadInput
 from protocol.keccak import keccak256
 from protocol.units import Digest
+
+Buffer = bytes | bytearray | memoryview
 
 CHUNK_BYTES: Final = 4 << 20
 ITEM_BYTES: Final[Mapping[str, int]] = {

@@ -186,8 +186,32 @@ def deploy(
             (market_web3.build_allow_token(payment_token, True), b""),
         ],
     )
-    addresses = (stake_token, payment_token, registry, market)
-    manifest = DeploymentManifest(
+    parameters = DeploymentParameters(
+        challenge_seconds=Seconds(challenge_seconds),
+        proof_grace_seconds=Seconds(proof_grace_seconds),
+        unbonding_seconds=Seconds(unbonding_seconds),
+        fee_bps=fee_bps,
+    )
+    return Deployment(
+        anvil=anvil,
+        manifest=_manifest(anvil, parameters, (stake_token, payment_token, registry, market), receipts),
+        owner=owner,
+        treasury=treasury,
+        market=market_web3,
+        registry=Registry(anvil.web3, registry),
+        stake_token=Token(anvil.web3, stake_token),
+        payment_token=Token(anvil.web3, payment_token),
+    )
+
+
+def _manifest(
+    anvil: Anvil,
+    parameters: DeploymentParameters,
+    addresses: tuple[Address, Address, Address, Address],
+    receipts: list[Receipt],
+) -> DeploymentManifest:
+    stake_token, payment_token, registry, market = addresses
+    return DeploymentManifest(
         chain_id=anvil.chain_id,
         block_number=receipts[0].block_number,
         market=market,
@@ -196,22 +220,7 @@ def deploy(
         tokens={"GPU": TokenInfo(stake_token, 18), "dUSD": TokenInfo(payment_token, 6)},
         code_hashes={address: _code_hash(anvil, address) for address in addresses},
         transactions={"market": receipts[3].transaction_hash, "registry": receipts[2].transaction_hash},
-        parameters=DeploymentParameters(
-            challenge_seconds=Seconds(challenge_seconds),
-            proof_grace_seconds=Seconds(proof_grace_seconds),
-            unbonding_seconds=Seconds(unbonding_seconds),
-            fee_bps=fee_bps,
-        ),
-    )
-    return Deployment(
-        anvil=anvil,
-        manifest=manifest,
-        owner=owner,
-        treasury=treasury,
-        market=market_web3,
-        registry=Registry(anvil.web3, registry),
-        stake_token=Token(anvil.web3, stake_token),
-        payment_token=Token(anvil.web3, payment_token),
+        parameters=parameters,
     )
 
 

@@ -80,10 +80,7 @@ def positions() -> Iterator[ev.LogPosition]:
 def history() -> list[tuple[ev.Event, int]]:
     """Set-up, one lease that its provider ends early, all its money, and the stake taken out at last."""
     at = positions()
-    pay = (GROSS[0] - FEES[0], GROSS[1] - FEES[1] - (GROSS[0] - FEES[0]))
-    fee = (FEES[0], FEES[1] - FEES[0])
-    freed = 5000 - COMPENSATION
-    return [
+    set_up: list[tuple[ev.Event, int]] = [
         (ev.OwnershipTransferred(next(at), ZERO_ADDRESS, PROVIDER_ADDRESS), START - 900),
         (ev.FeeChanged(next(at), 100), START - 900),
         (ev.TreasuryChanged(next(at), TREASURY), START - 900),
@@ -91,6 +88,16 @@ def history() -> list[tuple[ev.Event, int]]:
         (ev.Staked(next(at), PROVIDER_ADDRESS, 5000), START - 880),
         (ev.UnitRegistered(next(at), UNIT_ID, PROVIDER_ADDRESS, UNIT, GPU_IDS), START - 870),
         (ev.OfferListed(next(at), OFFER_HASH, PROVIDER_ADDRESS, UNIT_ID, OFFERED), START - 860),
+    ]
+    return [*set_up, *lease(at)]
+
+
+def lease(at: Iterator[ev.LogPosition]) -> list[tuple[ev.Event, int]]:
+    """Opened, proven twice, ended by notice, closed; then all its money."""
+    pay = (GROSS[0] - FEES[0], GROSS[1] - FEES[1] - (GROSS[0] - FEES[0]))
+    fee = (FEES[0], FEES[1] - FEES[0])
+    freed = 5000 - COMPENSATION
+    return [
         (ev.LeaseOpened(next(at), LEASE_ID, RENTER_ADDRESS, PROVIDER_ADDRESS, LEASED, DEPOSIT), START - 100),
         (ev.OfferUnlisted(next(at), OFFER_HASH, PROVIDER_ADDRESS), START - 50),
         (ev.UnbondingStarted(next(at), PROVIDER_ADDRESS, 1000, START - 40 + UNBONDING), START - 40),
