@@ -171,6 +171,30 @@ contract HostileTokensTest is Base {
         assertEq(hook.balanceOf(address(other)), 7);
     }
 
+    function test_WhenAHookOpensWithPermitDuringTheDeposit() external {
+        Terms memory terms = _listed(address(hook));
+        Terms memory inner = _hookTerms();
+        hook.arm(address(market), abi.encodeCall(market.openWithPermit, (inner, 0, 0, 0, 0)));
+        _open(terms);
+        _assertRefused();
+    }
+
+    function test_WhenAHookMovesStakeDuringAStake() external {
+        (ProviderRegistry other,) = deploy(address(hook));
+        bytes[3] memory inner = [
+            abi.encodeCall(other.stakeWithPermit, (5, 0, 0, 0, 0)),
+            abi.encodeCall(other.withdrawStake, (STRANGER)),
+            abi.encodeCall(other.withdrawCompensation, (STRANGER))
+        ];
+        for (uint256 i = 0; i < inner.length; ++i) {
+            _approveAsHook(other);
+            hook.arm(address(other), inner[i]);
+            hook.execute(address(other), abi.encodeCall(other.stake, (7)));
+            assertEq(hook.hookCalls(), i + 1);
+            _assertLastRefused();
+        }
+    }
+
     function test_WhenAHookUnbondsDuringAStake() external {
         (ProviderRegistry other,) = deploy(address(hook));
         _approveAsHook(other);
@@ -241,6 +265,10 @@ contract HostileTokensTest is Base {
 
     function _assertRefused() private view {
         assertEq(hook.hookCalls(), 1, "the hook ran");
+        _assertLastRefused();
+    }
+
+    function _assertLastRefused() private view {
         assertFalse(hook.hookSucceeded());
         assertEq(
             hook.hookResult(),
