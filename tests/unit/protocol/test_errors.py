@@ -7,7 +7,7 @@ from protocol.errors import InvariantBroken, ProtocolError, RejectedError, Retry
 
 
 def leaves(cls: type[ProtocolError]) -> list[type[ProtocolError]]:
-    children = cls.__subclasses__()
+    children = [child for child in cls.__subclasses__() if child.__module__ == errors.__name__]
     return [leaf for child in children for leaf in leaves(child)] if children else [cls]
 
 
