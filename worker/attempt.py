@@ -16,7 +16,14 @@ import structlog
 
 from protocol import link
 from protocol.bundle import extract_bundle
-from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError, RetryableError
+from protocol.errors import (
+    BadInput,
+    ChainUnavailable,
+    DigestMismatch,
+    LimitExceeded,
+    RejectedError,
+    RetryableError,
+)
 from protocol.json_text import canonical_json
 from protocol.orders import check_order
 from protocol.signed import SignedOrder, SignedReceipt
@@ -46,7 +53,9 @@ _log: Final = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 30.0
 TRANSIENT_CODES: Final = frozenset({"lease_not_open", "lease_not_running"})
-"""Refusals that only our own node, a block behind, may be the cause of."""
+"""Refusals that only our own node, some blocks behind, may be the cause of."""
+LAGGING_NODE_SECONDS: Final = 15.0
+"""So long it may take to catch up before the order is refused."""
 
 
 class Stopped(Exception):
@@ -154,8 +163,18 @@ class Attempt:
 
     def _check_now(self) -> None:
         """By the chain's clock: the lease holds this second, and the order may still start."""
+        patience_ends = time.monotonic() + LAGGING_NODE_SECONDS
+
+        def check() -> None:
+            try:
+                self._host.book.check(self._terms, self._order.order)
+            except RejectedError as error:
+                if error.code not in TRANSIENT_CODES or time.monotonic() >= patience_ends:
+                    raise
+                raise ChainUnavailable(error.message, code=error.code) from error
+
         try:
-            self._retry(lambda: self._host.book.check(self._terms, self._order.order))
+            self._retry(check)
         except RejectedError as error:
             raise OrderRefused(error, signed=error.code not in TRANSIENT_CODES) from error
 

@@ -75,8 +75,9 @@ def make_rig(
     root_drops_to: int = DROP_TO,
     min_free_disk_bytes: int = 0,
     sealed: tuple[Path, ...] = (),
+    tag: str | None = None,
 ) -> Rig:
-    limiters: LimiterFactory = choose_tier(f"test-{uuid.uuid4().hex[:8]}", tier)
+    limiters: LimiterFactory = choose_tier(tag or f"test-{uuid.uuid4().hex[:8]}", tier)
     assert tier is None or limiters.tier is tier
     sandbox = Sandbox(
         discover_runtime(sealed),

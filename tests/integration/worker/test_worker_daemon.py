@@ -21,7 +21,6 @@ from tests.anvil import Deployment
 from tests.integration.oracle.oracle_rig import until
 from tests.integration.worker.worker_rig import (
     LIMITS,
-    leftovers,
     make_cpu_rental,
     make_worker,
     run_scene,
@@ -148,8 +147,7 @@ def test_worker_killed__in_mid_job__job_ends_once_in_a_second_attempt(
     with run_scene(tmp_path, deployment, proof_interval_seconds=4) as scene:
         job = scene.launch({"main.py": SLEEPER.format(seconds=6)})
         until(lambda: "MARKER" in scene.log(job), "the job prints")
-        scene.worker.kill()
-        until(lambda: not leftovers("/job") and not leftovers("read -r go"), "no sandbox is left", 10)
+        assert scene.worker.kill() >= 3
         scene.worker.start()
         body = scene.wait_done(job)
         assert body["attempt"] == 2

@@ -15,10 +15,12 @@ import pytest
 
 from protocol.structs import JobOutcome
 from tests.integration.worker.sandbox_rig import DROP_TO, Rig, make_rig
-from worker.sandbox import SandboxUnavailable, self_test
+from worker.sandbox import SandboxUnavailable, Tier, self_test
 from worker.sandbox import launch as launch_module
+from worker.sandbox.limits import choose_tier
 from worker.sandbox.process_tree import descendants
 
+KILLED = "tests-killed"
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -194,7 +196,7 @@ def test_worker_killed__while_a_job_runs__leaves_no_process_behind(tmp_path: Pat
         import sys, threading
         from pathlib import Path
         from tests.integration.worker.sandbox_rig import make_rig
-        rig = make_rig(Path({str(tmp_path)!r}))
+        rig = make_rig(Path({str(tmp_path)!r}), tag={KILLED!r})
         rig.run('''
             import subprocess, time
             for _ in range(3):
@@ -217,6 +219,9 @@ def test_worker_killed__while_a_job_runs__leaves_no_process_behind(tmp_path: Pat
         process.wait()
         process.stdout.close()
     wait_for(lambda: not any(_alive(pid) for pid in members))
+    assert groups_of(KILLED) or choose_tier(KILLED).tier is Tier.WATCHDOG
+    choose_tier(KILLED).sweep()
+    assert groups_of(KILLED) == []
 
 
 def test_worker_killed__before_the_gate_opens__starts_no_job(tmp_path: Path) -> None:
@@ -224,7 +229,7 @@ def test_worker_killed__before_the_gate_opens__starts_no_job(tmp_path: Path) -> 
         import os, signal
         from pathlib import Path
         from tests.integration.worker.sandbox_rig import make_rig
-        rig = make_rig(Path({str(tmp_path)!r}))
+        rig = make_rig(Path({str(tmp_path)!r}), tag={KILLED!r})
         die = lambda pid: os.kill(os.getpid(), signal.SIGKILL)
         rig.run("open('/out/started', 'w').close()", on_start=die)
         """
@@ -233,6 +238,11 @@ def test_worker_killed__before_the_gate_opens__starts_no_job(tmp_path: Path) -> 
     # Nothing to wait for: what must not happen is that the file appears.
     time.sleep(0.3)
     assert not list(tmp_path.glob("*/out/started"))
+    choose_tier(KILLED).sweep()
+
+
+def groups_of(tag: str) -> list[Path]:
+    return [path for folder in choose_tier(tag).folders for path in folder.glob(f"gpgpu-{tag}-*")]
 
 
 def _alive(pid: int) -> bool:

@@ -39,6 +39,7 @@ from protocol.units import ZERO_DIGEST, Digest, JobId, UnitId, pack_name, parse_
 from tests.anvil import Deployment
 from tests.integration.oracle.oracle_rig import WARNINGS, Caller, OracleProcess, Rental, run_oracle, until
 from worker.inventory import CpuInventory
+from worker.sandbox.process_tree import descendants
 
 LIMITS = JobLimits(
     wall_seconds=60, memory_bytes=1 << 30, processes=64, output_bytes=64 << 20, log_bytes=1 << 20
@@ -83,10 +84,14 @@ class WorkerProcess:
         assert self.process.poll() is None, text[-3000:]
         return '"link_open"' in text
 
-    def kill(self) -> None:
+    def kill(self) -> int:
+        """kill -9; returns how many processes it had below it, once none of them is left."""
         assert self.process is not None
+        below = descendants(self.process.pid)[1:]
         self.process.kill()
         self.process.wait()
+        until(lambda: not any(_alive(pid) for pid in below), "no sandboxed process is left", 10)
+        return len(below)
 
     def terminate(self) -> int:
         assert self.process is not None
@@ -290,16 +295,11 @@ def run_scene(
             yield Scene(rental, oracle, worker, renter, terms)
         finally:
             if worker.process is not None and worker.process.poll() is None:
-                worker.kill()
+                worker.terminate()
 
 
-def leftovers(marker: str) -> list[int]:
-    """Processes whose command line holds the marker."""
-    found: list[int] = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if marker.encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
-                found.append(int(path.parent.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -8,7 +8,7 @@ import pytest
 
 from protocol import link
 from protocol.units import JobId, to_hex
-from tests.unit.worker.worker_samples import make_assignment, make_receipt
+from tests.unit.worker.worker_samples import make_assignment, make_receipt, make_terms
 from worker.agent import LOG_WAIT_SECONDS, RESEND_SECONDS, Agent
 from worker.attempt import Host, attempt_folder
 from worker.journal import AttemptRow, AttemptState, Journal, ReceiptState
@@ -163,7 +163,10 @@ def test_recover__job_that_was_running__is_lost_and_told_at_connect(
     agent: Agent, journal: Journal, tmp_path: Path
 ) -> None:
     row = add_attempt(journal, AttemptState.RUNNING, b"abc", tmp_path)
+    journal.leases.add(row.lease_id, make_terms())
     agent.recover()
     assert [(attempt.job_id, attempt.state) for attempt in agent.attempts()] == [(to_hex(row.job_id), "lost")]
     assert agent.pending(True) == []
     assert not attempt_folder(tmp_path / "attempts", row).exists()
+    journal.leases.set_done(row.lease_id, done=True)
+    assert agent.attempts() == []
