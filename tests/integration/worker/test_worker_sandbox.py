@@ -89,7 +89,7 @@ def test_files__host_folders_and_secrets__are_invisible(rig: Rig, tmp_path: Path
     run = rig.run(
         """
         import os, sys
-        print([path for path in (sys.argv[1], "/root", "/home", "/work", "/etc/passwd", "/etc/shadow", "/var")
+        print([path for path in (sys.argv[1], "/root", "/home", "/srv", "/etc/passwd", "/etc/shadow", "/var")
                if os.path.lexists(path)])
         print(sorted(os.listdir("/")))
         """,
