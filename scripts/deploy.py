@@ -193,6 +193,8 @@ def cli(provider: ProviderAPI, manifest_path: Path, alias: str | None, **chosen:
     is_local = bool(provider.network.is_dev)
     account = _account(alias, is_local)
     plan = _plan(chosen, parse_address(str(account.address)), is_local)
+    # From nothing: Ape's cache keeps a contract whose libraries have changed.
+    ape.project.load_contracts(use_cache=False)
     try:
         manifest = deploy(Deployer(account, provider), plan)
     except ProtocolError as error:

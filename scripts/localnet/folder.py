@@ -75,4 +75,6 @@ def fresh_folder(root: Path) -> Iterator[NetworkFolder]:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+        # Nothing of a network belongs into anybody's repository.
+        (root / ".gitignore").write_text("*\n", encoding="utf-8")
         yield NetworkFolder(root)

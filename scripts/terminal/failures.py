@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from protocol.errors import InvariantBroken, ProtocolError, RejectedError, RetryableError
+from protocol.errors import InsufficientFunds, InvariantBroken, ProtocolError, RejectedError, RetryableError
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -15,6 +15,8 @@ EXIT_UNAVAILABLE = 3
 
 def exit_code_of(error: ProtocolError) -> int:
     """1: what was asked for failed; 2: what was given is wrong; 3: the chain or a service is away."""
+    if isinstance(error, InsufficientFunds):
+        return EXIT_BAD_INPUT  # waiting does not fill a wallet
     if isinstance(error, RetryableError):
         return EXIT_UNAVAILABLE
     if isinstance(error, RejectedError) and not isinstance(error, InvariantBroken):

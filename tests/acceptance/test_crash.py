@@ -91,6 +91,7 @@ def audit(network: Network) -> Report:
         disconnect(web3)
 
 
+@pytest.mark.timeout(900)
 def test_crash__oracle_and_worker_killed_in_mid_job__ends_once_and_is_paid_once(tmp_path: Path) -> None:
     with fresh_folder(tmp_path / "net") as folder, open_network(folder) as network:
         network.deploy()

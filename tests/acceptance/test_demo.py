@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from scripts.localnet.services import child_environment
 from scripts.localnet.waiting import await_value
 
@@ -42,6 +44,7 @@ def left_running(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(2 * DEMO_SECONDS)
 def test_demo__interrupted_then_run_again__leaves_nothing_and_ends_clean(tmp_path: Path) -> None:
     folder, log = tmp_path / "demo", tmp_path / "log"
     process = start(folder, log)
@@ -82,6 +85,7 @@ def test_demo__interrupted_then_run_again__leaves_nothing_and_ends_clean(tmp_pat
         assert word in shown
 
 
+@pytest.mark.timeout(DEMO_SECONDS)
 def test_demo__killed__takes_everything_with_it(tmp_path: Path) -> None:
     folder, log = tmp_path / "demo", tmp_path / "log"
     process = start(folder, log)

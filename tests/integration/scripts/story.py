@@ -1,7 +1,8 @@
 """A history with everything in it that an auditor looks at, made on a real chain in a few seconds.
 
-Provider A serves a lease with two proofs (a TRACED job and two OPAQUE ones), which its renter ends by notice; it is
-settled, paid and partly unserved. Provider B has an offer taken back, stake that unbonds, and a lease that runs.
+Provider A serves a lease with two proofs (a TRACED job and two OPAQUE ones), which its renter ends by notice;
+it is settled, paid and partly unserved. Provider B has an offer taken back, stake that unbonds, and a lease
+that still runs.
 """
 
 import hashlib
