@@ -22,6 +22,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 COMPILERS = PROJECT / "scripts" / "tooling" / "solcx"
 DEVNET_SECONDS = {"challenge_seconds": 8, "proof_grace_seconds": 10, "unbonding_seconds": 10}
 RECEIPT_SECONDS = 120
+# Ape makes both at import, in ways that type checkers cannot follow.
+PROJECT_MANAGER: Any = ape.project
+ACCOUNT_MANAGER: Any = ape.accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def predicted_address(deployer: Address, nonce: int) -> Address:
 
 def deploy(deployer: Deployer, plan: Plan) -> DeploymentManifest:
     """Afterwards the contracts name each other; a deployer who is the owner allows the payment tokens."""
-    contracts = ape.project
+    contracts = PROJECT_MANAGER
     stake_token, payment_tokens = _tokens(deployer, plan)
     own = parse_address(str(deployer.account.address))
     # The registry's constructor takes the market and the market's the registry.
@@ -103,7 +106,7 @@ def deploy(deployer: Deployer, plan: Plan) -> DeploymentManifest:
 def _tokens(deployer: Deployer, plan: Plan) -> tuple[Address, tuple[Address, ...]]:
     if plan.stake_token is not None:
         return plan.stake_token, plan.payment_tokens
-    token = ape.project.DevToken
+    token = PROJECT_MANAGER.DevToken
     stake_token = deployer.create("stake token", token, "GPGPU stake", "GPU", 18)
     payment_token = deployer.create("payment token", token, "Devnet USD", "dUSD", 6)
     return stake_token, (*plan.payment_tokens, payment_token)
@@ -141,7 +144,7 @@ def _manifest(
 def _token_infos(addresses: list[Address]) -> dict[str, TokenInfo]:
     infos: dict[str, TokenInfo] = {}
     for address in addresses:
-        token = ape.project.DevToken.at(address)
+        token = PROJECT_MANAGER.DevToken.at(address)
         symbol = str(token.symbol())
         if symbol in infos:
             raise BadInput(f"tokens: expected distinct symbols, got {symbol} twice")
@@ -194,7 +197,7 @@ def cli(provider: ProviderAPI, manifest_path: Path, alias: str | None, **chosen:
     account = _account(alias, is_local)
     plan = _plan(chosen, parse_address(str(account.address)), is_local)
     # From nothing: Ape's cache keeps a contract whose libraries have changed.
-    ape.project.load_contracts(use_cache=False)
+    PROJECT_MANAGER.load_contracts(use_cache=False)
     try:
         manifest = deploy(Deployer(account, provider), plan)
     except ProtocolError as error:
@@ -209,8 +212,8 @@ def _account(alias: str | None, is_local: bool) -> AccountAPI:
     if alias is None or alias.upper().startswith("TEST::"):
         if not is_local:
             raise click.UsageError("--account: a deployment on a public network needs an account of yours")
-        return ape.accounts.test_accounts[int((alias or "TEST::0").rpartition("::")[2])]
-    return ape.accounts.load(alias)
+        return ACCOUNT_MANAGER.test_accounts[int((alias or "TEST::0").rpartition("::")[2])]
+    return ACCOUNT_MANAGER.load(alias)
 
 
 def _plan(chosen: dict[str, Any], deployer: Address, is_local: bool) -> Plan:

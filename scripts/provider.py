@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from protocol.units import to_hex, unpack_name
+from protocol.units import Address, OfferHash, UnitId, to_hex, unpack_name
 from scripts.terminal import options
 from scripts.terminal.failures import Group, fail
 from scripts.terminal.options import AddressText, Bytes32, together
@@ -45,14 +45,13 @@ def stake(amount: str, **given: Any) -> None:
 )
 @click.option("--node", required=True, help="Your own name of the host; only its hash is published.")
 @WALLET
-def register(worker: str, inventory: Path, node: str, **given: Any) -> None:
+def register(worker: Address, inventory: Path, node: str, **given: Any) -> None:
     """Register the devices of one host as a unit."""
-    from protocol.units import Address
     from scripts.client import providing
 
     devices = providing.read_devices(inventory)
     with Session(given) as session:
-        unit_id = providing.register_unit(session.purse, Address(worker), devices, node)
+        unit_id = providing.register_unit(session.purse, worker, devices, node)
         click.echo(to_hex(unit_id))
 
 
@@ -71,7 +70,7 @@ def register(worker: str, inventory: Path, node: str, **given: Any) -> None:
 @click.option("--valid-days", type=click.IntRange(1, 365), default=30, show_default=True)
 @WALLET
 def list_command(
-    unit_id: bytes,
+    unit_id: UnitId,
     price: str,
     token: str,
     bond: str,
@@ -85,7 +84,6 @@ def list_command(
 ) -> None:
     """List an offer of a unit; its hash goes to stdout."""
     from protocol.structs import OfferKind
-    from protocol.units import UnitId
     from scripts.client import providing
     from scripts.client.hours import parse_hours
 
@@ -93,7 +91,7 @@ def list_command(
         tokens = session.chain.tokens
         address = tokens.address_of(token)
         draft = providing.OfferDraft(
-            unit_id=UnitId(unit_id),
+            unit_id=unit_id,
             token=address,
             price_per_hour=tokens.parse(address, price),
             weekly_hours=parse_hours(rules),
@@ -110,13 +108,12 @@ def list_command(
 @cli.command()
 @click.argument("offer_hash", type=Bytes32())
 @WALLET
-def unlist(offer_hash: bytes, **given: Any) -> None:
+def unlist(offer_hash: OfferHash, **given: Any) -> None:
     """Take an offer off the market; leases already open keep their terms."""
-    from protocol.units import OfferHash
     from scripts.client.purse import fresh_intent
 
     with Session(given) as session:
-        call = session.chain.market.build_unlist(OfferHash(offer_hash))
+        call = session.chain.market.build_unlist(offer_hash)
         session.purse.send(fresh_intent("unlist"), call)
         click.echo(f"{to_hex(offer_hash)} is no longer listed")
 
@@ -167,7 +164,7 @@ def status(as_json: bool, **given: Any) -> None:
 @cli.command()
 @click.option("--to", "receiver", type=AddressText(), help="Default: your own address.")
 @WALLET
-def withdraw(receiver: str | None, **given: Any) -> None:
+def withdraw(receiver: Address | None, **given: Any) -> None:
     """Take out what your leases earned."""
     from scripts.renter import withdraw_all
 
@@ -179,9 +176,8 @@ def withdraw(receiver: str | None, **given: Any) -> None:
 @click.argument("amount", required=False)
 @click.option("--to", "receiver", type=AddressText(), help="Default: your own address.")
 @WALLET
-def unstake(amount: str | None, receiver: str | None, **given: Any) -> None:
+def unstake(amount: str | None, receiver: Address | None, **given: Any) -> None:
     """Start to unbond AMOUNT of your free stake; without AMOUNT, take out what has unbonded."""
-    from protocol.units import Address
     from scripts.client.purse import fresh_intent
 
     with Session(given) as session:
@@ -196,6 +192,6 @@ def unstake(amount: str | None, receiver: str | None, **given: Any) -> None:
         account = chain.registry.stake_of(purse.address)
         if not account.unbonding_units:
             fail(f"nothing of {purse.address} is unbonding")
-        to = purse.address if receiver is None else Address(receiver)
+        to = purse.address if receiver is None else receiver
         purse.send(fresh_intent("withdraw stake"), chain.registry.build_withdraw_stake(to))
         click.echo(f"{chain.tokens.show(token, account.unbonding_units)} to {to}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from protocol.errors import BadInput
-from protocol.units import to_hex, unpack_name
+from protocol.units import Address, JobId, LeaseId, to_hex, unpack_name
 from scripts.terminal import options
 from scripts.terminal.failures import Group, fail
 from scripts.terminal.options import Bytes32, together
@@ -18,7 +18,9 @@ from scripts.terminal.views import launch_document, show_jobs, show_launch, show
 
 if TYPE_CHECKING:
     from protocol.bodies import JobBody
+    from scripts.client.bundling import Bundle
     from scripts.client.renting import Launch
+    from scripts.task import Task
 
 REASONS = ("unspecified", "work_done", "owner_returns", "maintenance", "hardware_fault", "unreachable")
 MAX_ARTIFACT_BYTES = 64 << 30
@@ -74,7 +76,7 @@ def offers(oracle_url: str, as_json: bool, gpu_class: str | None) -> None:
 @together(*options.connection, options.oracle_url, *options.key, options.as_json)
 def launch(
     task_file: Path,
-    lease_id: bytes | None,
+    lease_id: LeaseId | None,
     offer_hash: bytes | None,
     yes: bool,
     detach: bool,
@@ -91,29 +93,39 @@ def launch(
 
     task = load_task(task_file)
     with Session(given) as session, bundle_of(task) as bundle:
-        purse, oracle = session.purse, session.oracle
-        if lease_id is not None:
-            prepared = renting.launch_on_lease(purse, oracle.lease(lease_id), task, bundle)
-            click.echo(
-                f"{len(prepared.orders)} jobs under lease {to_hex(lease_id)}, no further cost", err=True
-            )
-        else:
-            proposal = renting.propose(session.chain, oracle, task, bundle, offer_hash)
-            show_plan(proposal, session.chain.tokens)
-            token = proposal.offer.offer.token
-            purse.require(token, proposal.deposit_units, "escrow of the lease")
-        if not yes:
-            click.confirm("Go on?", abort=True, err=True)
         if lease_id is None:
-            # Only now: the lease starts seconds from here, however long the answer took.
-            prepared = renting.draft_launch(purse, proposal)
-        receipt = renting.send(purse, oracle, prepared)
+            prepared = _prepare_new(session, task, bundle, offer_hash, yes)
+        else:
+            prepared = renting.launch_on_lease(session.purse, session.oracle.lease(lease_id), task, bundle)
+            jobs = len(prepared.orders)
+            click.echo(f"{jobs} jobs under lease {to_hex(lease_id)}, at no further cost", err=True)
+            _confirm(yes)
+        receipt = renting.send(session.purse, session.oracle, prepared)
         if as_json:
             print_json(launch_document(prepared, receipt.transaction_hash if receipt else None))
         else:
             show_launch(prepared)
         if not detach:
             _follow(session, prepared, quiet=as_json)
+
+
+def _prepare_new(
+    session: Session, task: "Task", bundle: "Bundle", offer_hash: bytes | None, yes: bool
+) -> "Launch":
+    """Terms and orders of a new lease, once its plan was shown and agreed to."""
+    from scripts.client import renting
+
+    proposal = renting.propose(session.chain, session.oracle, task, bundle, offer_hash)
+    show_plan(proposal, session.chain.tokens)
+    session.purse.require(proposal.offer.offer.token, proposal.deposit_units, "escrow of the lease")
+    _confirm(yes)
+    # Only now: the lease starts seconds from here, however long the answer took.
+    return renting.draft_launch(session.purse, proposal)
+
+
+def _confirm(yes: bool) -> None:
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
 
 
 def _follow(session: Session, prepared: "Launch", quiet: bool) -> None:
@@ -155,17 +167,17 @@ def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
                 show_leases(Tokens(session.manifest), leases)
             return
         try:
-            lease = oracle.lease(identity)
+            lease = oracle.lease(LeaseId(identity))
         except ServiceRefused as error:
             if error.status != 404:
                 raise
-            job = oracle.job(identity)
+            job = oracle.job(JobId(identity))
             if as_json:
                 print_json(json_of(job))
             else:
                 show_jobs([job])
             return
-        jobs = oracle.jobs_of_lease(identity) if given["keystore"] is not None else ()
+        jobs = oracle.jobs_of_lease(LeaseId(identity)) if given["keystore"] is not None else ()
         if as_json:
             print_json({"lease": json_of(lease), "jobs": [json_of(job) for job in jobs]})
             return
@@ -177,7 +189,7 @@ def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
 @click.argument("job_id", type=Bytes32())
 @click.option("--follow", "-f", "is_following", is_flag=True, help="Until the job has ended.")
 @together(options.manifest, options.oracle_url, *options.key)
-def logs(job_id: bytes, is_following: bool, **given: Any) -> None:
+def logs(job_id: JobId, is_following: bool, **given: Any) -> None:
     """Print a job's log, and follow it with -f."""
     with Session(given) as session:
         offset, is_complete = 0, False
@@ -195,7 +207,7 @@ def logs(job_id: bytes, is_following: bool, **given: Any) -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--all", "with_all", is_flag=True, help="Also the log, the trace and its checkpoints.")
 @together(options.manifest, options.oracle_url, *options.key)
-def download(job_id: bytes, folder: Path, with_all: bool, **given: Any) -> None:
+def download(job_id: JobId, folder: Path, with_all: bool, **given: Any) -> None:
     """Fetch a job's output, its digests checked."""
     from protocol.bundle import extract_bundle
 
@@ -223,7 +235,7 @@ def download(job_id: bytes, folder: Path, with_all: bool, **given: Any) -> None:
 @click.argument("lease_id", type=Bytes32())
 @click.option("--reason", type=click.Choice(REASONS), default="work_done", show_default=True)
 @together(*options.connection, options.oracle_url, *options.key)
-def notice(lease_id: bytes, reason: str, **given: Any) -> None:
+def notice(lease_id: LeaseId, reason: str, **given: Any) -> None:
     """Move the end of a lease nearer."""
     from protocol.events import NoticeGiven
     from protocol.structs import NoticeReason
@@ -240,13 +252,13 @@ def notice(lease_id: bytes, reason: str, **given: Any) -> None:
 @cli.command()
 @click.option("--to", "receiver", type=options.AddressText(), help="Default: your own address.")
 @together(*options.connection, *options.key)
-def withdraw(receiver: str | None, **given: Any) -> None:
+def withdraw(receiver: Address | None, **given: Any) -> None:
     """Take out credits: refunds, pay, compensation."""
     with Session(given) as session:
         withdraw_all(session, receiver)
 
 
-def withdraw_all(session: Session, receiver: str | None) -> None:
+def withdraw_all(session: Session, receiver: Address | None) -> None:
     """Credits in every token of the manifest, and compensation; exit code 1 where there is nothing."""
     from scripts.client.withdrawals import withdraw_compensation, withdraw_credits
 

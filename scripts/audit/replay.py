@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from web3 import Web3
 
 from protocol.chain import read_block
-from protocol.errors import BadInput, ProtocolError, RetryableError
+from protocol.errors import BadInput, ChainUnavailable, ProtocolError, RetryableError
 from protocol.manifest import DeploymentManifest
 from scripts.audit import artifacts, deployment, history, market, money, proofs, registry
 from scripts.audit.history import History
@@ -58,6 +58,8 @@ def replay(web3: Web3, manifest: DeploymentManifest, scope: Scope, tell: Callabl
     sections.append(Section("deposits"))
     money.check_leases(told.state.leases.values(), sections[-1])
     works, artifact_count, not_checked = _check_work(web3, told, scope, sections, tell)
+    if read_block(web3, block.number).hash != block.hash:
+        raise ChainUnavailable(f"block {block.number} was reorganised away meanwhile: audit again")
     return Report(
         chain_id=manifest.chain_id,
         block=block,

@@ -212,10 +212,15 @@ def open_lease(purse: Purse, terms: Terms) -> Receipt:
 
 
 def send(purse: Purse, oracle: OracleClient, launch: Launch) -> Receipt | None:
-    """Upload, open the lease unless it is open, hand over the orders; the opening's receipt."""
+    """Upload, open the lease unless it is open, hand over the orders; the opening's receipt.
+
+    The first order goes before the money: whatever ends us after the opening, the lease has its job.
+    """
     oracle.upload(launch.bundle.path, launch.bundle.digest)
+    first, *rest = launch.orders
+    oracle.post_order(launch.terms, first)
     receipt = None if launch.is_open else open_lease(purse, launch.terms)
-    for order in launch.orders:
+    for order in rest:
         oracle.post_order(launch.terms, order)
     return receipt
 

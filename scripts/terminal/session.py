@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from protocol.manifest import DeploymentManifest
+    from protocol.units import Address
     from scripts.client.api import OracleClient
     from scripts.client.chain import Chain
     from scripts.client.purse import Purse
@@ -72,7 +73,7 @@ class Session:
         return OracleClient(self._given["oracle_url"], identity)
 
     @property
-    def address(self) -> str:
+    def address(self) -> "Address":
         """Whose key was given, without unlocking it."""
         from scripts.client.wallet import address_of_keystore
 
