@@ -1,4 +1,4 @@
-"""Copies the contracts' ABIs out of forge's build into protocol/abi/; `--check` only says whether they differ."""
+"""Copies the contracts' ABIs from forge's build to protocol/abi; `--check` only says whether they differ."""
 
 import json
 import sys
