@@ -246,6 +246,8 @@ class Attempt:
                 "OMP_NUM_THREADS": threads,
                 "MKL_NUM_THREADS": threads,
                 "OPENBLAS_NUM_THREADS": threads,
+                # Threads that spin for each other stand still where they share processors with others.
+                "OMP_WAIT_POLICY": "PASSIVE",
                 "PYTHONHASHSEED": "0",
                 "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
                 **self._host.device_environment,
