@@ -81,11 +81,8 @@ def show_report(report: "Report") -> None:
     """Sections, differences, verdict."""
     counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
     rows = [(item.name, item.compared, len(item.differences) or "none") for item in report.sections]
-    print_table(
-        f"Audit of chain {report.chain_id} at block {report.block.number}: {counts}",
-        ("Section", "#Compared", "#Differences"),
-        rows,
-    )
+    click.echo(f"Audit of chain {report.chain_id} at block {report.block.number}: {counts}")
+    print_table("", ("Section", "#Compared", "#Differences"), rows)
     if report.differences:
         print_table(
             "Differences",

@@ -29,7 +29,7 @@ class WorkerPlan:
     unit_id: UnitId
     device: str
     heartbeat_seconds: int = 5
-    proof_interval_seconds: int = 30
+    proof_interval_seconds: int = 60
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -108,6 +108,8 @@ def start_worker(
             "data_dir": str(folder.data_dir(plan.name)),
             "device": "cpu",
             "cpu_device": plan.device,
+            # This host runs everything else too, and torch's threads wait for each other by spinning.
+            "cpu_threads": 1,
             "heartbeat_seconds": plan.heartbeat_seconds,
             "proof_interval_seconds": plan.proof_interval_seconds,
             "poll_seconds": 0.5,

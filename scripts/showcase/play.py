@@ -1,6 +1,7 @@
 """The acts of the demonstration, over a local network of real processes."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -34,9 +35,11 @@ from scripts.terminal.progress import Step, Steps
 PLANS = (ProviderPlan("a", "3.60"), ProviderPlan("b", "7.20"))
 EXAMPLES = PROJECT / "examples"
 RENTER_MONEY = "100"
-JOBS_SECONDS = 300.0
+JOBS_SECONDS = 900.0
 SETTLE_SECONDS = 90.0
 MAX_OUTPUT_BYTES = 1 << 30
+# What the runner of TRACED jobs prints at each leaf.
+TRAINING_STEP = re.compile(r"step (\d+)/(\d+) ")
 MAX_OUTPUT_FILES = 1000
 
 
@@ -170,15 +173,24 @@ def _finish(network: Network, oracle: OracleClient, launch: Launch, step: Step) 
             step.detail(body.state)
 
     def on_log(_: JobId, data: bytes) -> None:
-        lines = data.decode("utf-8", "replace").strip().splitlines()
-        if count == 1 and lines:
-            step.detail(lines[-1])
+        if count == 1:
+            _show_line(step, data.decode("utf-8", "replace"))
 
     for body in follow(oracle, launch.job_ids, on_change, on_log, check):
         if not has_succeeded(body):
             raise JobsFailed("jobs_failed", f"job {body.job_id} {body.state}: {_failure(oracle, body)}")
         done += 1
         step.advance_to(done, count)
+
+
+def _show_line(step: Step, text: str) -> None:
+    """The last line of a log; a bar where it says how many steps are done."""
+    lines = text.strip().splitlines()
+    found = TRAINING_STEP.match(lines[-1]) if lines else None
+    if found is not None:
+        step.advance_to(int(found[1]), int(found[2]), lines[-1])
+    elif lines:
+        step.detail(lines[-1])
 
 
 def _failure(oracle: OracleClient, body: JobBody) -> str:
