@@ -391,6 +391,26 @@ def test_audit__whole_history__is_clean(running: Running, lease_id: str) -> None
     assert document["not_checked"] == []
 
 
+def test_audit__artifact_altered__exits_1_and_names_it(running: Running, lease_id: str) -> None:
+    folder = running.network.folder
+    job = next(job for job in jobs_of(running, lease_id) if job["state"] == "proven")
+    receipt = job["receipt"]
+    assert isinstance(receipt, dict)
+    digest = receipt["artifacts"]["output"]
+    path = folder.artifacts / "sha256" / digest[:2] / digest
+    honest = path.read_bytes()
+    path.write_bytes(honest + b"!")
+    try:
+        shown = running.gpgpu("audit", "replay", "--artifacts", str(folder.artifacts))
+        document = running.gpgpu("audit", "replay", "--artifacts", str(folder.artifacts), "--json")
+    finally:
+        path.write_bytes(honest)
+    assert (shown.exit_code, document.exit_code) == (FAILED, FAILED)
+    assert "artifact_digest" in shown.stdout
+    assert "Verdict: 1 DIFFERENCES" in shown.stdout
+    assert [item["code"] for item in json.loads(document.stdout)["differences"]] == ["artifact_digest"]
+
+
 def test_audit__through_the_oracle__sees_all_that_a_renter_may(running: Running, lease_id: str) -> None:
     document = running.json("audit", "replay")
     assert document["verdict"] == "clean"
