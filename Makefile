@@ -36,7 +36,7 @@ test: setup ## Run the tests of the contracts and of the Python packages
 
 check: setup .venv-slither/.complete ## Check format, lint, types, imports, contracts and ABI files
 	ruff format --check
-	ruff check
+	ruff check --no-cache
 	pyright
 	lint-imports
 	forge fmt --check
@@ -48,7 +48,7 @@ check: setup .venv-slither/.complete ## Check format, lint, types, imports, cont
 
 format: setup ## Format the Python and Solidity sources
 	ruff format
-	ruff check --fix-only
+	ruff check --no-cache --fix-only
 	forge fmt
 
 abi: setup ## Regenerate protocol/abi from the contracts

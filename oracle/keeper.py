@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from protocol.sender import Sender
 
 from oracle.clock import Now, later_of
 from oracle.schedule import can_close, can_release, can_settle
@@ -28,6 +27,7 @@ from protocol.contracts import Call, Market
 from protocol.errors import BadInput, TransactionReverted
 from protocol.ledger import LeaseEntry
 from protocol.outbox import UNCONFIRMED, IntentState, Outbox, OutboxRow
+from protocol.sender import Sender
 from protocol.structs import LeaseStatus
 from protocol.units import to_hex
 
