@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from web3 import Web3
 
 from protocol.abi import CONTRACTS, Entry, Field, entries
+from protocol.abi_bytes import abi_decode, abi_encode
 from protocol.chain import BlockTag, rpc_bytes
 from protocol.errors import BadInput, ProtocolError, RpcError, TransactionReverted
 from protocol.structs import REGISTRY

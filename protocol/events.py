@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
 from protocol.abi import Entry, entries
+from protocol.abi_bytes import abi_decode
 from protocol.codec import Codec, read_object, write_object
 from protocol.errors import BadInput, UnknownEvent
 from protocol.logs import LogEntry, LogPosition, fetch_logs

@@ -75,14 +75,14 @@ class Agent:
                 raise BadInput(f"link: expected no {type(message).__name__.lower()} now")
 
     def leases_changed(self, views: tuple[LeaseView, ...]) -> None:
-        """Jobs of leases that do not hold this second are stopped, whatever the oracle says."""
+        """Jobs of leases that no longer hold this second are stopped, whatever the oracle says; one that
+        waits for its lease to start goes on waiting.
+        """
         self._views = views
-        held = {view.lease_id for view in views if view.holds(view.block.timestamp)}
+        over = {v.lease_id for v in views if v.has_started and not v.holds(v.block.timestamp)}
         with self._lock:
             for attempt in self._running.values():
-                if attempt.row.lease_id not in held and any(
-                    v.lease_id == attempt.row.lease_id for v in views
-                ):
+                if attempt.row.lease_id in over:
                     attempt.cancel()
 
     def attempts(self) -> list[link.Attempt]:

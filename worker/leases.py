@@ -53,6 +53,10 @@ class LeaseView:
         return self.terms.start + offset if offset else None
 
     @property
+    def has_started(self) -> bool:
+        return self.block.timestamp >= self.terms.start
+
+    @property
     def has_ended(self) -> bool:
         return self.block.timestamp >= self.end
 

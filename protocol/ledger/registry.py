@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from eth_abi.abi import encode as abi_encode
-
 from protocol import events
+from protocol.abi_bytes import abi_encode
 from protocol.errors import InvariantBroken
 from protocol.keccak import keccak256
 from protocol.ledger.state import (

@@ -1,5 +1,6 @@
 """What is due on the link: logs before receipts, all again after a reconnect, answers that count once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,9 +9,9 @@ import pytest
 
 from protocol import link
 from protocol.units import JobId, to_hex
-from tests.unit.worker.worker_samples import make_assignment, make_receipt, make_terms
+from tests.unit.worker.worker_samples import END, START, make_assignment, make_receipt, make_terms, make_view
 from worker.agent import LOG_WAIT_SECONDS, RESEND_SECONDS, Agent
-from worker.attempt import Host, attempt_folder
+from worker.attempt import Attempt, Host, attempt_folder
 from worker.journal import AttemptRow, AttemptState, Journal, ReceiptState
 from worker.logs import CHUNK_BYTES, LOG_FILE
 
@@ -170,3 +171,15 @@ def test_recover__job_that_was_running__is_lost_and_told_at_connect(
     assert not attempt_folder(tmp_path / "attempts", row).exists()
     journal.leases.set_done(row.lease_id, done=True)
     assert agent.attempts() == []
+
+
+@pytest.mark.parametrize(
+    ("now", "cancelled"), [(START - 1, False), (START, False), (END - 1, False), (END, True)], ids=str
+)
+def test_leases_changed__as_the_chain_moves_on__stops_only_what_is_over(
+    agent: Agent, journal: Journal, tmp_path: Path, now: int, cancelled: bool
+) -> None:
+    attempt = Attempt(agent._host, add_attempt(journal, AttemptState.RUNNING, b"", tmp_path))
+    agent._running[attempt.row.key] = attempt
+    agent.leases_changed((replace(make_view(now), lease_id=attempt.row.lease_id),))
+    assert attempt._cancelled.is_set() is cancelled
