@@ -60,7 +60,6 @@ def register(worker: Address, inventory: Path, node: str, **given: Any) -> None:
 @click.option("--price", required=True, help="An hour of the whole unit, such as 0.25.")
 @click.option("--token", required=True, help="Symbol or address of the token of the price.")
 @click.option("--bond", required=True, help="In the stake token: locked while a lease lives.")
-@click.option("--kind", type=click.Choice(("reserved", "idle")), default="reserved", show_default=True)
 @click.option(
     "--hours", "rules", multiple=True, help='Such as "mon-fri 18-24" (UTC); repeatable. Default: always.'
 )
@@ -74,7 +73,6 @@ def list_command(
     price: str,
     token: str,
     bond: str,
-    kind: str,
     rules: tuple[str, ...],
     min_seconds: int,
     max_seconds: int,
@@ -83,7 +81,6 @@ def list_command(
     **given: Any,
 ) -> None:
     """List an offer of a unit; its hash goes to stdout."""
-    from protocol.structs import OfferKind
     from scripts.client import providing
     from scripts.client.hours import parse_hours
 
@@ -100,7 +97,6 @@ def list_command(
             notice_seconds=notice_seconds,
             bond=tokens.parse(session.manifest.stake_token, bond),
             valid_seconds=valid_days * DAY_SECONDS,
-            kind=OfferKind[kind.upper()],
         )
         click.echo(to_hex(providing.list_offer(session.purse, draft)))
 

@@ -55,7 +55,6 @@ class OfferDraft:
     notice_seconds: int
     bond: int
     valid_seconds: int
-    kind: OfferKind = OfferKind.RESERVED
 
 
 def read_devices(path: Path) -> Devices:
@@ -129,7 +128,7 @@ def list_offer(purse: Purse, draft: OfferDraft) -> OfferHash:
         gpu_count=unit.gpu_count,
         token=draft.token,
         price_per_hour=draft.price_per_hour,
-        kind=draft.kind,
+        kind=OfferKind.RESERVED,
         weekly_hours=draft.weekly_hours,
         min_seconds=draft.min_seconds,
         max_seconds=draft.max_seconds,
