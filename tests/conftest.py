@@ -13,6 +13,7 @@ __all__ = ["anvil", "deployment", "still_anvil", "still_deployment"]
 
 # Machines that run tests are shared: how long one example takes says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", settings.get_profile("shared"), max_examples=2000)
 settings.load_profile("shared")
 
 UNIT = Path(__file__).parent / "unit"
