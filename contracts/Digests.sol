@@ -4,17 +4,24 @@ pragma solidity 0.8.37;
 import { Hashing } from "./libraries/Hashing.sol";
 import { MerkleTree } from "./libraries/MerkleTree.sol";
 import {
+    Acceptance,
     ArtifactRef,
     CompletionProof,
     FailoverPolicy,
+    GpuAttestation,
     Heartbeat,
     JobLimits,
     JobOrder,
     JobReceipt,
     JobSpec,
+    LeaseTransfer,
     Offer,
+    OrderAcknowledgement,
+    Outage,
+    RelayedCall,
     SignedRequest,
-    Terms
+    Terms,
+    Yield
 } from "./libraries/Types.sol";
 
 /// @title The protocol's digests, for anyone to call
@@ -58,6 +65,38 @@ contract Digests {
 
     function hashFailoverPolicy(FailoverPolicy calldata policy) external pure returns (bytes32) {
         return Hashing.hash(policy);
+    }
+
+    function hashAcceptance(Acceptance calldata acceptance) external pure returns (bytes32) {
+        return Hashing.hash(acceptance);
+    }
+
+    function hashGpuAttestation(GpuAttestation calldata attestation) external pure returns (bytes32) {
+        return Hashing.hash(attestation);
+    }
+
+    function hashLeaseTransfer(LeaseTransfer calldata transfer) external pure returns (bytes32) {
+        return Hashing.hash(transfer);
+    }
+
+    function hashOrderAcknowledgement(OrderAcknowledgement calldata acknowledgement)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Hashing.hash(acknowledgement);
+    }
+
+    function hashOutage(Outage calldata outage) external pure returns (bytes32) {
+        return Hashing.hash(outage);
+    }
+
+    function hashRelayedCall(RelayedCall calldata call) external pure returns (bytes32) {
+        return Hashing.hash(call);
+    }
+
+    function hashYield(Yield calldata yielded) external pure returns (bytes32) {
+        return Hashing.hash(yielded);
     }
 
     function hashSignedRequest(SignedRequest calldata request) external pure returns (bytes32) {

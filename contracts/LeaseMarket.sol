@@ -1,76 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { Ownable, Ownable2Step } from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { Address } from "@openzeppelin/contracts/utils/Address.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import { LeaseBook, MarketParameters } from "./LeaseBook.sol";
+import { ILeaseBook } from "./interfaces/ILeaseBook.sol";
 import { ILeaseMarket } from "./interfaces/ILeaseMarket.sol";
-import { IProviderRegistry } from "./interfaces/IProviderRegistry.sol";
 import { ExactTransfer } from "./libraries/ExactTransfer.sol";
 import { Hashing } from "./libraries/Hashing.sol";
 import {
     CompletionProof,
+    LeaseFlags,
     LeaseState,
     LeaseStatus,
-    NoticeReason,
     Offer,
     OfferKind,
+    PostedOrder,
+    ProofClaim,
     Terms
 } from "./libraries/Types.sol";
 import { WeeklyHours } from "./libraries/WeeklyHours.sol";
 
 /// @title Offers, leases, escrow, proofs and settlement
-contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTransient {
+/// @dev What it does not answer, LeaseAmendments' code does on its storage. All is fixed at deployment.
+contract LeaseMarket is ILeaseMarket, LeaseBook {
     using ExactTransfer for IERC20;
     using SafeCast for uint256;
 
-    uint16 public constant override MAX_FEE_BPS = 300;
-    uint32 public constant override MAX_START_DELAY_SECONDS = 7 days;
-    uint32 public constant override HORIZON_SECONDS = 400 days;
+    address public immutable override AMENDMENTS;
 
-    uint256 private constant BPS = 10_000;
-    uint8 private constant HOURS_RELEASED = 1;
-
-    IProviderRegistry public immutable override REGISTRY;
-    uint32 public immutable override CHALLENGE_SECONDS;
-    uint32 public immutable override PROOF_GRACE_SECONDS;
-
-    uint16 public override feeBps;
-    address public override treasury;
-    mapping(address token => bool) public override tokenAllowed;
-    mapping(bytes32 offerHash => address provider) public override listedBy;
-    mapping(address token => mapping(address account => uint256 amount)) public override creditOf;
-    mapping(bytes32 leaseId => LeaseState) private _leases;
-
-    constructor(
-        IProviderRegistry registry,
-        address owner,
-        address treasury_,
-        uint16 feeBps_,
-        uint32 challengeSeconds,
-        uint32 proofGraceSeconds
-    ) EIP712("GPGPU", "1") Ownable(owner) {
-        if (registry.MARKET() != address(this)) {
-            revert RegistryOfAnotherMarket(address(this), registry.MARKET());
+    constructor(MarketParameters memory parameters, ILeaseBook amendments) LeaseBook(parameters) {
+        _requireSameParameters(amendments);
+        if (parameters.registry.MARKET() != address(this)) {
+            revert ContractsMismatch(address(this), parameters.registry.MARKET());
         }
-        if (challengeSeconds == 0 || proofGraceSeconds < challengeSeconds) {
-            revert WindowsInvalid(challengeSeconds, proofGraceSeconds);
-        }
-        REGISTRY = registry;
-        CHALLENGE_SECONDS = challengeSeconds;
-        PROOF_GRACE_SECONDS = proofGraceSeconds;
-        _setFee(feeBps_);
-        _setTreasury(treasury_);
+        if (parameters.court == address(0) || parameters.treasury == address(0)) revert ZeroAddress();
+        if (
+            parameters.challengeSeconds == 0 || parameters.answerSeconds == 0
+                || parameters.proofGraceSeconds < parameters.challengeSeconds
+        ) revert WindowsInvalid(parameters.challengeSeconds, parameters.proofGraceSeconds);
+        treasury = parameters.treasury;
+        emit TreasuryChanged(parameters.treasury);
+        AMENDMENTS = address(amendments);
+    }
+
+    /// Native coin comes only with the calls that take it.
+    fallback(bytes calldata data) external returns (bytes memory) {
+        return Address.functionDelegateCall(AMENDMENTS, data);
     }
 
     /// @inheritdoc ILeaseMarket
     function list(Offer calldata offer) external override returns (bytes32 offerHash) {
-        if (offer.provider != msg.sender) revert OnlyProvider(offer.provider, msg.sender);
-        if (!tokenAllowed[offer.token]) revert TokenNotAllowed(offer.token);
+        address provider = _msgSender();
+        if (offer.provider != provider) revert OnlyProvider(offer.provider, provider);
+        if (!tokenTerms[offer.token].allowed) revert TokenNotAllowed(offer.token);
         if (block.timestamp > offer.validUntil) revert OfferExpired(offer.validUntil, block.timestamp);
         if (
             offer.minSeconds > offer.maxSeconds || offer.maxSeconds == 0 || offer.maxSeconds > HORIZON_SECONDS
@@ -79,60 +65,75 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
         }
         offerHash = Hashing.hash(offer);
         if (listedBy[offerHash] != address(0)) revert OfferAlreadyListed(offerHash);
-        listedBy[offerHash] = msg.sender;
-        emit OfferListed(offerHash, msg.sender, offer.unitId, offer);
+        listedBy[offerHash] = provider;
+        emit OfferListed(offerHash, provider, offer);
     }
 
     /// @inheritdoc ILeaseMarket
     function unlist(bytes32 offerHash) external override {
         address provider = listedBy[offerHash];
         if (provider == address(0)) revert OfferNotListed(offerHash);
-        if (provider != msg.sender) revert OnlyProvider(provider, msg.sender);
+        if (provider != _msgSender()) revert OnlyProvider(provider, _msgSender());
         delete listedBy[offerHash];
-        emit OfferUnlisted(offerHash, msg.sender);
+        emit OfferUnlisted(offerHash, provider);
     }
 
     /// @inheritdoc ILeaseMarket
-    function open(Terms calldata terms) external override nonReentrant returns (bytes32 leaseId) {
-        uint96 deposit;
-        (leaseId, deposit) = _open(terms);
-        IERC20(terms.offer.token).pull(msg.sender, deposit);
-    }
-
-    /// @inheritdoc ILeaseMarket
-    function openWithPermit(Terms calldata terms, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+    function open(Terms calldata terms, bytes calldata offerSignature)
         external
+        payable
         override
         nonReentrant
         returns (bytes32 leaseId)
     {
         uint96 deposit;
-        (leaseId, deposit) = _open(terms);
-        IERC20 token = IERC20(terms.offer.token);
-        token.tryPermit(msg.sender, deposit, deadline, v, r, s);
-        token.pull(msg.sender, deposit);
+        (leaseId, deposit) = _open(terms, offerSignature, bytes32(0));
+        _collect(terms.offer.token, deposit);
     }
 
     /// @inheritdoc ILeaseMarket
-    function postProof(Terms calldata terms, CompletionProof calldata proof) external override {
-        (bytes32 leaseId, LeaseState storage lease) = _openLease(terms);
-        address worker = REGISTRY.workerOf(terms.offer.unitId);
-        if (msg.sender != worker) revert OnlyWorker(worker, msg.sender);
-        if (proof.leaseId != leaseId) revert LeaseMismatch(leaseId, proof.leaseId);
-        if (block.timestamp < terms.start) revert LeaseNotStarted(terms.start, block.timestamp);
-        _settleMatured(leaseId, lease, terms);
-        _requireNonePending(lease, terms);
-        _requireClaimable(lease, terms, proof.provenSeconds);
-        if (proof.previousProof != lease.proofHash) {
-            revert ProofOutOfOrder(lease.proofHash, proof.previousProof);
-        }
+    function topUp(Terms calldata terms, uint40 end) external payable override nonReentrant {
+        _extend(terms, end, terms.maxEnd);
+    }
 
+    /// @inheritdoc ILeaseMarket
+    function postProof(Terms calldata terms, CompletionProof calldata proof, bytes calldata workerSignature)
+        external
+        override
+    {
+        (bytes32 leaseId, LeaseState storage lease) = _openLease(terms);
+        if (proof.leaseId != leaseId) revert LeaseMismatch(leaseId, proof.leaseId);
         bytes32 proofHash = Hashing.hash(proof);
-        uint40 maturesAt = (block.timestamp + CHALLENGE_SECONDS).toUint40();
-        lease.pendingSeconds = proof.provenSeconds;
-        lease.matureOffset = uint256(maturesAt - terms.start).toUint32();
-        lease.proofHash = proofHash;
-        emit ProofPosted(leaseId, proofHash, proof, maturesAt);
+        _requireWorker(terms, proofHash, workerSignature);
+        _post(lease, terms, proof, proofHash);
+    }
+
+    /// @inheritdoc ILeaseMarket
+    function postProofs(
+        Terms[] calldata terms,
+        ProofClaim[] calldata claims,
+        uint32 leafCount,
+        bytes32 jobsRoot,
+        bytes32 availabilityRoot
+    ) external override {
+        if (terms.length != claims.length) {
+            revert LengthMismatch(terms.length, claims.length);
+        }
+        for (uint256 i = 0; i < terms.length; ++i) {
+            (bytes32 leaseId, LeaseState storage lease) = _openLease(terms[i]);
+            _requireWorker(terms[i], bytes32(0), msg.data[0:0]);
+            CompletionProof memory proof = CompletionProof({
+                leaseId: leaseId,
+                previousProof: lease.proofHash,
+                provenSeconds: claims[i].provenSeconds,
+                jobsCompleted: claims[i].jobsCompleted,
+                leafCount: leafCount,
+                jobsRoot: jobsRoot,
+                availabilityRoot: availabilityRoot,
+                energyJoules: claims[i].energyJoules
+            });
+            _post(lease, terms[i], proof, Hashing.hash(proof));
+        }
     }
 
     /// @inheritdoc ILeaseMarket
@@ -142,93 +143,81 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
     }
 
     /// @inheritdoc ILeaseMarket
-    function giveNotice(Terms calldata terms, NoticeReason reason, bytes32 evidence) external override {
-        (bytes32 leaseId, LeaseState storage lease) = _openLease(terms);
-        bool byProvider = msg.sender == terms.offer.provider;
-        address renter = _renterOf(lease, terms);
-        if (!byProvider && msg.sender != renter) revert OnlyParty(renter, terms.offer.provider, msg.sender);
-        _settleMatured(leaseId, lease, terms);
-
-        uint256 oldEnd = uint256(terms.start) + lease.endOffset;
-        if (block.timestamp >= oldEnd) revert LeaseEnded(oldEnd, block.timestamp);
-        uint256 newEnd = Math.min(oldEnd, _noticedEnd(terms, byProvider));
-        // What the provider's own notice cuts off stays owed. The renter's cannot cut off more after that: it ends no
-        // earlier than the same notice given before it.
-        if (terms.offer.kind == OfferKind.RESERVED && byProvider) {
-            uint256 cut = WeeklyHours.scheduled(terms.weeklyHours, newEnd, oldEnd);
-            if (cut != 0) lease.penaltySeconds += cut.toUint32();
+    function settleMany(Terms[] calldata terms) external override {
+        for (uint256 i = 0; i < terms.length; ++i) {
+            bytes32 leaseId = leaseIdOf(terms[i]);
+            LeaseState storage lease = _leases[leaseId];
+            if (lease.status == LeaseStatus.OPEN) _settleMatured(leaseId, lease, terms[i]);
         }
-        lease.endOffset = (newEnd - terms.start).toUint32();
-        emit NoticeGiven(leaseId, msg.sender, newEnd.toUint40(), lease.penaltySeconds, reason, evidence);
-    }
-
-    /// @inheritdoc ILeaseMarket
-    function releaseHours(Terms calldata terms) external override {
-        (bytes32 leaseId, LeaseState storage lease) = _openLease(terms);
-        _settleMatured(leaseId, lease, terms);
-        uint256 end = uint256(terms.start) + lease.endOffset;
-        if (block.timestamp < end) revert LeaseNotEnded(end, block.timestamp);
-        if (lease.flags & HOURS_RELEASED != 0) revert HoursAlreadyReleased(leaseId);
-        lease.flags |= HOURS_RELEASED;
-        emit HoursReleased(leaseId, terms.offer.unitId);
-        REGISTRY.releaseHours(terms.offer.unitId, terms.weeklyHours);
     }
 
     /// @inheritdoc ILeaseMarket
     function close(Terms calldata terms) external override {
-        (bytes32 leaseId, LeaseState storage lease) = _openLease(terms);
-        _settleMatured(leaseId, lease, terms);
-        _requireNonePending(lease, terms);
-        uint256 scheduled = _requireClosable(lease, terms);
-
+        bytes32 leaseId = leaseIdOf(terms);
+        LeaseState storage lease = _leases[leaseId];
+        uint96 bond = 0;
+        uint96 compensation = 0;
+        if (lease.status != LeaseStatus.BREACHED) {
+            if (lease.status != LeaseStatus.OPEN) revert LeaseNotOpen(leaseId, lease.status);
+            _settleMatured(leaseId, lease, terms);
+            _requireNonePending(lease, terms);
+            uint256 scheduled = _requireClosable(lease, terms);
+            if (lease.flags & LeaseFlags.BOND_SLASHED == 0) {
+                bond = terms.offer.bond;
+                compensation = _compensation(lease, terms, scheduled);
+            }
+        }
         uint32 settled = lease.settledSeconds;
-        address renter = _renterOf(lease, terms);
         uint96 refund = lease.deposit - _grossPay(terms, settled).toUint96();
-        uint96 compensation = _compensation(lease, terms, scheduled);
-        bool hoursHeld = lease.flags & HOURS_RELEASED == 0;
-        delete _leases[leaseId];
-        lease.status = LeaseStatus.CLOSED;
+        address renter = _renterOf(lease, terms);
+        bool hoursHeld = _bury(leaseId, lease);
         if (refund != 0) creditOf[terms.offer.token][renter] += refund;
         emit LeaseClosed(leaseId, settled, refund, compensation);
-        if (hoursHeld) REGISTRY.releaseHours(terms.offer.unitId, terms.weeklyHours);
-        REGISTRY.releaseBond(terms.offer.provider, renter, terms.offer.bond, compensation);
+        REGISTRY.release(
+            terms.offer.provider,
+            terms.offer.unitId,
+            hoursHeld ? terms.weeklyHours : 0,
+            bond,
+            renter,
+            compensation
+        );
     }
 
     /// @inheritdoc ILeaseMarket
     function withdraw(address token, address to) external override nonReentrant returns (uint256 amount) {
         if (to == address(0)) revert ZeroAddress();
-        amount = creditOf[token][msg.sender];
-        if (amount == 0) revert NothingToWithdraw(token, msg.sender);
-        delete creditOf[token][msg.sender];
-        emit Withdrawn(token, msg.sender, to, amount);
+        address account = _msgSender();
+        amount = creditOf[token][account];
+        if (amount == 0) revert NothingToWithdraw(token, account);
+        delete creditOf[token][account];
+        emit Withdrawn(token, account, to, amount);
         IERC20(token).push(to, amount);
     }
 
     /// @inheritdoc ILeaseMarket
-    function allowToken(address token, bool allowed) external override onlyOwner {
-        if (token == address(0)) revert ZeroAddress();
-        tokenAllowed[token] = allowed;
-        emit TokenAllowed(token, allowed);
+    function openDispute(Terms calldata terms, bytes32 proofHash)
+        external
+        override
+        onlyCourt
+        returns (bytes32 leaseId, address renter, uint32 pendingSeconds)
+    {
+        LeaseState storage lease;
+        (leaseId, lease) = _openLease(terms);
+        uint32 matureOffset = lease.matureOffset;
+        if (matureOffset == 0 || lease.proofHash != proofHash) {
+            revert ProofNotPending(lease.proofHash, proofHash);
+        }
+        uint256 maturesAt = uint256(terms.start) + matureOffset;
+        if (block.timestamp >= maturesAt) revert ProofMatured(maturesAt, block.timestamp);
+        uint16 openDisputes = lease.openDisputes + 1;
+        lease.openDisputes = openDisputes;
+        emit DisputeOpened(leaseId, proofHash, openDisputes);
+        return (leaseId, _renterOf(lease, terms), lease.pendingSeconds);
     }
 
     /// @inheritdoc ILeaseMarket
-    function setFee(uint16 feeBps_) external override onlyOwner {
-        _setFee(feeBps_);
-    }
-
-    /// @inheritdoc ILeaseMarket
-    function setTreasury(address treasury_) external override onlyOwner {
-        _setTreasury(treasury_);
-    }
-
-    /// @inheritdoc ILeaseMarket
-    function leaseIdOf(Terms calldata terms) external view override returns (bytes32) {
-        return _leaseId(terms, Hashing.hash(terms.offer));
-    }
-
-    /// @inheritdoc ILeaseMarket
-    function leaseState(bytes32 leaseId) external view override returns (LeaseState memory) {
-        return _leases[leaseId];
+    function postedOrderOf(bytes32 leaseId) external view override returns (PostedOrder memory) {
+        return _orders[leaseId];
     }
 
     /// @inheritdoc ILeaseMarket
@@ -246,96 +235,58 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
         return WeeklyHours.scheduled(weeklyHours, from, to);
     }
 
-    /// Checks the terms, writes the lease, books the unit. The caller pulls the deposit.
-    function _open(Terms calldata terms) private returns (bytes32 leaseId, uint96 deposit) {
-        if (msg.sender != terms.renter) revert OnlyRenter(terms.renter, msg.sender);
-        if (!tokenAllowed[terms.offer.token]) revert TokenNotAllowed(terms.offer.token);
-        if (terms.feeBps != feeBps) revert FeeMismatch(feeBps, terms.feeBps);
-        bytes32 offerHash = Hashing.hash(terms.offer);
-        if (listedBy[offerHash] == address(0)) revert OfferNotListed(offerHash);
-        _requireTimes(terms);
-        leaseId = _leaseId(terms, offerHash);
-        LeaseState storage lease = _leases[leaseId];
-        if (lease.status != LeaseStatus.NONE) revert LeaseExists(leaseId);
-
-        deposit = _deposit(terms);
-        lease.deposit = deposit;
-        lease.endOffset = uint256(terms.end - terms.start).toUint32();
-        lease.status = LeaseStatus.OPEN;
-        emit LeaseOpened(leaseId, terms.renter, terms.offer.provider, terms, deposit);
-        REGISTRY.lock(terms.offer, terms.weeklyHours);
+    /// @inheritdoc ILeaseMarket
+    function leaseIdOf(Terms calldata terms) public view override returns (bytes32) {
+        return _leaseId(terms, Hashing.hash(terms.offer));
     }
 
-    /// "Settle first": a matured and undisputed proof becomes pay and fee. Both are differences of cumulative amounts,
-    /// so that many settlements equal one.
-    function _settleMatured(bytes32 leaseId, LeaseState storage lease, Terms calldata terms)
-        private
-        returns (uint96 pay, uint96 fee)
-    {
-        uint32 matureOffset = lease.matureOffset;
-        if (matureOffset == 0 || lease.openDisputes != 0) return (0, 0);
-        if (block.timestamp < uint256(terms.start) + matureOffset) return (0, 0);
-
-        uint32 settledBefore = lease.settledSeconds;
-        uint32 settled = lease.pendingSeconds;
-        lease.settledSeconds = settled;
-        lease.pendingSeconds = 0;
-        lease.matureOffset = 0;
-
-        uint256 grossBefore = _grossPay(terms, settledBefore);
-        uint256 gross = _grossPay(terms, settled);
-        fee = (gross * terms.feeBps / BPS - grossBefore * terms.feeBps / BPS).toUint96();
-        pay = (gross - grossBefore).toUint96() - fee;
-        address token = terms.offer.token;
-        if (pay != 0) creditOf[token][terms.offer.provider] += pay;
-        if (fee != 0) creditOf[token][treasury] += fee;
-        emit Settled(leaseId, lease.proofHash, settled, pay, fee);
-    }
-
-    function _setFee(uint16 feeBps_) private {
-        if (feeBps_ > MAX_FEE_BPS) revert FeeAboveCap(MAX_FEE_BPS, feeBps_);
-        feeBps = feeBps_;
-        emit FeeChanged(feeBps_);
-    }
-
-    function _setTreasury(address treasury_) private {
-        if (treasury_ == address(0)) revert ZeroAddress();
-        treasury = treasury_;
-        emit TreasuryChanged(treasury_);
-    }
-
-    function _openLease(Terms calldata terms)
-        private
-        view
-        returns (bytes32 leaseId, LeaseState storage lease)
-    {
-        leaseId = _leaseId(terms, Hashing.hash(terms.offer));
-        lease = _leases[leaseId];
-        if (lease.status != LeaseStatus.OPEN) revert LeaseNotOpen(leaseId, lease.status);
-    }
-
-    function _leaseId(Terms calldata terms, bytes32 offerHash) private view returns (bytes32) {
-        return _hashTypedDataV4(Hashing.hash(terms, offerHash));
-    }
-
-    function _requireTimes(Terms calldata terms) private view {
-        Offer calldata offer = terms.offer;
-        uint256 nowSeconds = block.timestamp;
-        if (nowSeconds > offer.validUntil) revert OfferExpired(offer.validUntil, nowSeconds);
-        uint256 start = terms.start;
-        uint256 latestStart = nowSeconds + MAX_START_DELAY_SECONDS;
-        if (start < nowSeconds || start > latestStart) {
-            revert StartOutOfRange(nowSeconds, latestStart, terms.start);
+    function _post(
+        LeaseState storage lease,
+        Terms calldata terms,
+        CompletionProof memory proof,
+        bytes32 proofHash
+    ) private {
+        if (block.timestamp < terms.start) {
+            revert LeaseNotStarted(terms.start, block.timestamp);
         }
-        uint256 earliestEnd = start + Math.max(offer.minSeconds, 1);
-        if (terms.end < earliestEnd || terms.end > terms.maxEnd) {
-            revert EndOutOfRange(earliestEnd, terms.maxEnd, terms.end);
+        _settleMatured(proof.leaseId, lease, terms);
+        _requireNonePending(lease, terms);
+        _requireClaimable(proof.leaseId, lease, terms, proof.provenSeconds);
+        if (proof.previousProof != lease.proofHash) {
+            revert ProofOutOfOrder(lease.proofHash, proof.previousProof);
         }
-        uint256 latestEnd = start + Math.min(offer.maxSeconds, HORIZON_SECONDS);
-        if (terms.maxEnd > latestEnd) revert MaxEndOutOfRange(terms.end, latestEnd, terms.maxEnd);
-        if (terms.weeklyHours & ~offer.weeklyHours != 0) {
-            revert HoursNotOffered(offer.weeklyHours, terms.weeklyHours);
+        uint40 maturesAt = (block.timestamp + CHALLENGE_SECONDS).toUint40();
+        lease.pendingSeconds = proof.provenSeconds;
+        lease.matureOffset = uint256(maturesAt - terms.start).toUint32();
+        lease.proofHash = proofHash;
+        emit ProofPosted(proof.leaseId, proofHash, proof, maturesAt);
+    }
+
+    /// Leaves a tombstone, else the same opening could be made again.
+    /// @return hoursHeld whether the unit's hours are still booked
+    function _bury(bytes32 leaseId, LeaseState storage lease) private returns (bool hoursHeld) {
+        uint8 flags = lease.flags;
+        if (flags & LeaseFlags.AMENDED != 0) {
+            delete _leases[leaseId];
+        } else {
+            lease.deposit = 0;
+            lease.endOffset = 0;
+            lease.settledSeconds = 0;
+            lease.pendingSeconds = 0;
+            lease.matureOffset = 0;
+            lease.openDisputes = 0;
+            lease.proofHash = 0;
         }
+        if (flags & LeaseFlags.ORDERED != 0) delete _orders[leaseId];
+        lease.status = LeaseStatus.CLOSED;
+        lease.flags = flags & LeaseFlags.PROVIDER_FAILED;
+        return flags & LeaseFlags.HOURS_RELEASED == 0;
+    }
+
+    function _requireWorker(Terms calldata terms, bytes32 proofHash, bytes calldata signature) private view {
+        address worker = REGISTRY.workerOf(terms.offer.unitId);
+        if (signature.length != 0) return _requireSigned(worker, proofHash, signature);
+        if (_msgSender() != worker) revert OnlyWorker(worker, _msgSender());
     }
 
     function _requireNonePending(LeaseState storage lease, Terms calldata terms) private view {
@@ -343,15 +294,25 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
         if (lease.matureOffset != 0) revert ProofPending(terms.start + lease.matureOffset, block.timestamp);
     }
 
-    function _requireClaimable(LeaseState storage lease, Terms calldata terms, uint32 claimed) private view {
-        uint256 end = uint256(terms.start) + lease.endOffset;
-        uint256 lastPost = end + PROOF_GRACE_SECONDS;
+    function _requireClaimable(
+        bytes32 leaseId,
+        LeaseState storage lease,
+        Terms calldata terms,
+        uint32 claimed
+    ) private view {
+        uint256 lastPost = _lastPost(lease, terms);
         if (block.timestamp > lastPost) revert ProofAfterLastPost(lastPost, block.timestamp);
+        uint256 until = Math.min(block.timestamp, uint256(terms.start) + lease.endOffset);
+        uint256 lost = 0;
+        if (lease.flags & LeaseFlags.ORDERED != 0) {
+            PostedOrder storage order = _orders[leaseId];
+            if (order.orderDigest != 0) until = Math.min(until, order.answerBy);
+            lost = order.lostSeconds;
+        }
+        uint256 claimable = WeeklyHours.scheduled(terms.weeklyHours, terms.start, until) - lost;
         uint32 settled = lease.settledSeconds;
-        uint256 scheduled =
-            WeeklyHours.scheduled(terms.weeklyHours, terms.start, Math.min(block.timestamp, end));
-        if (claimed < settled || claimed > scheduled) {
-            revert ProvenSecondsOutOfRange(settled, scheduled, claimed);
+        if (claimed < settled || claimed > claimable) {
+            revert ProvenSecondsOutOfRange(settled, claimable, claimed);
         }
     }
 
@@ -363,18 +324,9 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
     {
         uint256 end = uint256(terms.start) + lease.endOffset;
         scheduled = WeeklyHours.scheduled(terms.weeklyHours, terms.start, end);
-        bool allSettled = block.timestamp >= end && lease.settledSeconds == scheduled;
-        uint256 closableAt = end + PROOF_GRACE_SECONDS + 1;
-        if (!allSettled && block.timestamp < closableAt) {
-            revert LeaseNotClosable(closableAt, block.timestamp);
-        }
-    }
-
-    function _noticedEnd(Terms calldata terms, bool byProvider) private view returns (uint256) {
-        uint256 start = terms.start;
-        uint256 noticed = block.timestamp + terms.offer.noticeSeconds;
-        if (byProvider) return Math.max(start, noticed);
-        return noticed < start ? start : Math.max(start + terms.offer.minSeconds, noticed);
+        if (block.timestamp >= end && lease.settledSeconds == scheduled) return scheduled;
+        uint256 lastPost = _lastPost(lease, terms);
+        if (block.timestamp <= lastPost) revert LeaseNotClosable(lastPost + 1, block.timestamp);
     }
 
     /// Of the bond, the share that the reserved seconds not served have in those owed.
@@ -383,25 +335,10 @@ contract LeaseMarket is ILeaseMarket, EIP712, Ownable2Step, ReentrancyGuardTrans
         view
         returns (uint96)
     {
-        uint256 owed = scheduled + lease.penaltySeconds;
-        if (terms.offer.kind != OfferKind.RESERVED || owed == 0) return 0;
+        if (terms.offer.kind != OfferKind.RESERVED) return 0;
+        uint256 owed = scheduled;
+        if (lease.flags & LeaseFlags.AMENDED != 0) owed += lease.penaltySeconds;
+        if (owed == 0) return 0;
         return (uint256(terms.offer.bond) * (owed - lease.settledSeconds) / owed).toUint96();
-    }
-
-    function _renterOf(LeaseState storage lease, Terms calldata terms) private view returns (address) {
-        address renterOverride = lease.renterOverride;
-        return renterOverride == address(0) ? terms.renter : renterOverride;
-    }
-
-    /// ceil(price x scheduled / 3600): the end is always funded.
-    function _deposit(Terms calldata terms) private pure returns (uint96) {
-        uint256 scheduled = WeeklyHours.scheduled(terms.weeklyHours, terms.start, terms.end);
-        if (scheduled == 0) revert NothingScheduled();
-        return Math.ceilDiv(uint256(terms.offer.pricePerHour) * scheduled, 1 hours).toUint96();
-    }
-
-    /// Pay and fee together for so many proven seconds since the start, rounded down.
-    function _grossPay(Terms calldata terms, uint256 provenSeconds) private pure returns (uint256) {
-        return uint256(terms.offer.pricePerHour) * provenSeconds / 1 hours;
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { Offer, Unit } from "../libraries/Types.sol";
+import { Unit } from "../libraries/Types.sol";
+import { IOracleQuorum } from "./IOracleQuorum.sol";
 
 /// @title Providers, their stakes and their units
 /// @notice Stake is in one immutable token. Locked stake backs leases; unbonding stake leaves after a delay and stays
@@ -12,6 +13,19 @@ interface IProviderRegistry {
         uint96 stake;
         uint96 locked;
         uint40 unbondAt;
+        /// In which the provider's offers hold.
+        uint24 epoch;
+    }
+
+    /// @notice What a new lease takes of its provider.
+    struct Booking {
+        address provider;
+        bytes32 unitId;
+        bytes32 gpuClass;
+        uint16 gpuCount;
+        uint24 epoch;
+        uint96 bond;
+        uint168 weeklyHours;
     }
 
     event Staked(address indexed provider, uint96 amount);
@@ -21,6 +35,13 @@ interface IProviderRegistry {
     event UnitRegistered(bytes32 indexed unitId, address indexed provider, Unit unit, bytes32[] gpuIds);
     event UnitRetired(bytes32 indexed unitId, address indexed provider);
     event WorkerRotated(bytes32 indexed unitId, address indexed worker, bytes32 encryptionKey);
+    /// @notice Another unit was attested to hold GPUs of this one, which cannot be leased any more.
+    event UnitEvicted(bytes32 indexed unitId, bytes32 indexed byUnitId);
+    event EpochRaised(address indexed provider, uint24 epoch);
+    event Slashed(
+        address indexed provider, address indexed renter, uint96 restitution, uint96 reward, uint96 burned
+    );
+    event BurnedSwept(uint256 amount);
     event CompensationWithdrawn(address indexed account, address indexed to, uint96 amount);
 
     error OnlyMarket(address expected, address actual);
@@ -33,6 +54,7 @@ interface IProviderRegistry {
     error UnitUnknown(bytes32 unitId);
     error UnitExists(bytes32 unitId);
     error UnitMismatch(bytes32 unitId, address provider, bytes32 gpuClass, uint16 gpuCount);
+    error EpochMismatch(uint24 expected, uint24 actual);
     error UnitBooked(bytes32 unitId, uint168 bookedHours);
     error HoursTaken(bytes32 unitId, uint168 bookedHours, uint168 wantedHours);
     error GpuTaken(bytes32 gpuId, bytes32 unitId);
@@ -58,7 +80,8 @@ interface IProviderRegistry {
 
     /// @notice Registers a disjoint set of GPUs, at most 64, as one unit of the caller.
     /// @param unit its provider must be the caller, its gpuCount the number of ids
-    /// @param gpuIds keccak-256 of each GPU's UUID, strictly ascending
+    /// @param gpuIds keccak-256 of each GPU's UUID, strictly ascending. One that is in another unit is taken, unless the
+    /// quorum attested it to be in this one, which evicts the other.
     /// @return unitId keccak-256 of provider, nodeId and gpuIds
     function registerUnit(Unit calldata unit, bytes32[] calldata gpuIds) external returns (bytes32 unitId);
 
@@ -71,21 +94,48 @@ interface IProviderRegistry {
     /// @notice Takes what ended leases owed the caller.
     function withdrawCompensation(address to) external returns (uint96 amount);
 
-    /// @notice Market only: locks the offer's bond and books the hours of a new lease. The market's `LeaseOpened` tells of it.
-    function lock(Offer calldata offer, uint168 weeklyHours) external;
+    /// @notice Voids every offer of the caller made in earlier epochs, listed or signed. Leases already open go on.
+    function raiseEpoch() external returns (uint24 epoch);
+
+    /// @notice Market only: locks the bond and books the hours of a new lease. The market's `LeaseOpened` tells of it.
+    function lock(Booking calldata booking) external;
 
     /// @notice Market only: frees the hours of a lease that has ended.
     function releaseHours(bytes32 unitId, uint168 weeklyHours) external;
 
-    /// @notice Market only: unlocks the bond of a closed lease; `compensation` of it is taken from the stake for the renter.
-    /// The market's `LeaseClosed` tells of it.
-    function releaseBond(address provider, address renter, uint96 bond, uint96 compensation) external;
+    /// @notice Market only: frees the hours (zero: they are free) and unlocks the bond of a closed lease; `compensation`
+    /// of it is taken from the stake for the renter. The market's `LeaseClosed` tells of it.
+    function release(
+        address provider,
+        bytes32 unitId,
+        uint168 weeklyHours,
+        uint96 bond,
+        address renter,
+        uint96 compensation
+    ) external;
+
+    /// @notice Market only: takes a lease's whole bond out of the stake: `restitution` for the renter, `reward` for the
+    /// court to distribute, the rest burned.
+    function slash(
+        address provider,
+        uint96 bond,
+        address renter,
+        uint96 restitution,
+        address court,
+        uint96 reward
+    ) external;
+
+    /// @notice Sends what was burned in the books to an address that nobody controls.
+    function sweepBurned() external returns (uint256 amount);
 
     function STAKE_TOKEN() external view returns (address);
     function MARKET() external view returns (address);
+    function QUORUM() external view returns (IOracleQuorum);
     function UNBONDING_SECONDS() external view returns (uint32);
     function stakeOf(address provider) external view returns (StakeAccount memory account, uint96 unbonding);
     function freeStakeOf(address provider) external view returns (uint256);
+    /// @return base units burned in the books and not swept
+    function burned() external view returns (uint256);
     function compensationOf(address account) external view returns (uint96);
     /// @return unit all zero where `unitId` is unknown
     function unitOf(bytes32 unitId) external view returns (Unit memory unit, uint168 bookedHours);

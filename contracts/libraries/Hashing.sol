@@ -2,17 +2,24 @@
 pragma solidity 0.8.37;
 
 import {
+    Acceptance,
     ArtifactRef,
     CompletionProof,
     FailoverPolicy,
+    GpuAttestation,
     Heartbeat,
     JobLimits,
     JobOrder,
     JobReceipt,
     JobSpec,
+    LeaseTransfer,
     Offer,
+    OrderAcknowledgement,
+    Outage,
+    RelayedCall,
     SignedRequest,
-    Terms
+    Terms,
+    Yield
 } from "./Types.sol";
 
 /// @title EIP-712 hashStruct of every struct of the protocol
@@ -51,10 +58,24 @@ library Hashing {
         "Heartbeat(bytes32 leaseId,bytes32 unitId,uint64 blockNumber,bytes32 blockHash,uint40 blockTimestamp,bool atDisposal)"
     );
     bytes32 internal constant COMPLETION_PROOF_TYPEHASH = keccak256(
-        "CompletionProof(bytes32 leaseId,bytes32 previousProof,uint32 provenSeconds,uint32 jobsCompleted,bytes32 jobsRoot,bytes32 availabilityRoot,uint64 energyJoules)"
+        "CompletionProof(bytes32 leaseId,bytes32 previousProof,uint32 provenSeconds,uint32 jobsCompleted,uint32 leafCount,bytes32 jobsRoot,bytes32 availabilityRoot,uint64 energyJoules)"
     );
     bytes32 internal constant FAILOVER_POLICY_TYPEHASH = keccak256(
-        "FailoverPolicy(address delegate,uint96 maxPricePerHour,bytes32 gpuClass,uint96 minBond,bytes32 allowedProvidersRoot,uint8 maxHops,uint40 deadline)"
+        "FailoverPolicy(address delegate,uint96 maxPricePerHour,bytes32 gpuClass,uint96 minBond,bytes32 allowedProvidersRoot,uint32 allowedProvidersCount,uint8 maxHops,uint40 deadline)"
+    );
+    bytes32 internal constant ACCEPTANCE_TYPEHASH =
+        keccak256("Acceptance(bytes32 leaseId,bytes32 proofHash)");
+    bytes32 internal constant ORDER_ACKNOWLEDGEMENT_TYPEHASH =
+        keccak256("OrderAcknowledgement(bytes32 leaseId,bytes32 orderDigest,bool accepted)");
+    bytes32 internal constant YIELD_TYPEHASH = keccak256("Yield(bytes32 leaseId,uint40 since)");
+    bytes32 internal constant OUTAGE_TYPEHASH = keccak256("Outage(bytes32 leaseId,uint40 since)");
+    bytes32 internal constant LEASE_TRANSFER_TYPEHASH = keccak256(
+        "LeaseTransfer(bytes32 leaseId,address from,address to,uint96 price,uint96 deposit,uint40 end,uint32 settledSeconds,uint8 transfers,uint40 deadline)"
+    );
+    bytes32 internal constant RELAYED_CALL_TYPEHASH =
+        keccak256("RelayedCall(address account,bytes data,uint256 nonce,uint40 deadline)");
+    bytes32 internal constant GPU_ATTESTATION_TYPEHASH = keccak256(
+        "GpuAttestation(bytes32 unitId,address provider,bytes32 nodeId,bytes32[] gpuIds,bytes32 gpuClass,uint32 vramMiB,uint64 measuredGops,uint64 seedBlock,bytes32 seedBlockHash,bytes32 reportDigest,uint40 expiresAt)"
     );
     bytes32 internal constant SIGNED_REQUEST_TYPEHASH = keccak256(
         "SignedRequest(string method,string target,bytes32 bodyDigest,uint40 expiresAt,bytes32 nonce)"
@@ -85,7 +106,7 @@ library Hashing {
         }
     }
 
-    function hash(CompletionProof calldata proof) internal pure returns (bytes32) {
+    function hash(CompletionProof memory proof) internal pure returns (bytes32) {
         return keccak256(abi.encode(COMPLETION_PROOF_TYPEHASH, proof));
     }
 
@@ -99,6 +120,55 @@ library Hashing {
 
     function hash(FailoverPolicy calldata policy) internal pure returns (bytes32) {
         return keccak256(abi.encode(FAILOVER_POLICY_TYPEHASH, policy));
+    }
+
+    function hash(Acceptance memory acceptance) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ACCEPTANCE_TYPEHASH, acceptance));
+    }
+
+    function hash(OrderAcknowledgement memory acknowledgement) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ORDER_ACKNOWLEDGEMENT_TYPEHASH, acknowledgement));
+    }
+
+    function hash(Yield memory yielded) internal pure returns (bytes32) {
+        return keccak256(abi.encode(YIELD_TYPEHASH, yielded));
+    }
+
+    function hash(Outage memory outage) internal pure returns (bytes32) {
+        return keccak256(abi.encode(OUTAGE_TYPEHASH, outage));
+    }
+
+    function hash(LeaseTransfer calldata transfer) internal pure returns (bytes32) {
+        return keccak256(abi.encode(LEASE_TRANSFER_TYPEHASH, transfer));
+    }
+
+    function hash(RelayedCall calldata call) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(RELAYED_CALL_TYPEHASH, call.account, keccak256(call.data), call.nonce, call.deadline)
+        );
+    }
+
+    function hash(GpuAttestation calldata attestation) internal pure returns (bytes32) {
+        return keccak256(
+            bytes.concat(
+                abi.encode(
+                    GPU_ATTESTATION_TYPEHASH,
+                    attestation.unitId,
+                    attestation.provider,
+                    attestation.nodeId,
+                    keccak256(abi.encodePacked(attestation.gpuIds)),
+                    attestation.gpuClass
+                ),
+                abi.encode(
+                    attestation.vramMiB,
+                    attestation.measuredGops,
+                    attestation.seedBlock,
+                    attestation.seedBlockHash,
+                    attestation.reportDigest,
+                    attestation.expiresAt
+                )
+            )
+        );
     }
 
     function hash(JobLimits calldata limits) internal pure returns (bytes32) {

@@ -40,7 +40,8 @@ enum NoticeReason {
     OWNER_RETURNS,
     MAINTENANCE,
     HARDWARE_FAULT,
-    UNREACHABLE
+    UNREACHABLE,
+    GANG_FAILED
 }
 
 /// A disjoint set of GPUs of one provider on one node: what can be rented.
@@ -78,6 +79,7 @@ struct Offer {
     /// Base units of the stake token, locked while a lease lives.
     uint96 bond;
     uint40 validUntil;
+    /// Its highest 24 bits are the epoch of the provider in which the offer holds; the others tell offers apart.
     uint256 salt;
 }
 
@@ -97,6 +99,22 @@ struct Terms {
     /// hashStruct of a FailoverPolicy, or zero.
     bytes32 policyHash;
     /// hashStruct of a JobOrder, its leaseId taken as zero; or zero.
+    bytes32 firstOrder;
+    /// Of leases opened by `openGang`; or zero.
+    bytes32 gangId;
+    /// The lease whose money `failover` moved here; or zero.
+    bytes32 previousLeaseId;
+    uint256 salt;
+}
+
+/// What the terms of a lease add to its offer and parties, as events tell it.
+struct LeaseTerms {
+    uint40 start;
+    uint40 end;
+    uint40 maxEnd;
+    uint168 weeklyHours;
+    uint16 feeBps;
+    bytes32 policyHash;
     bytes32 firstOrder;
     bytes32 gangId;
     bytes32 previousLeaseId;
@@ -200,8 +218,10 @@ struct CompletionProof {
     bytes32 previousProof;
     /// Since the start of the lease.
     uint32 provenSeconds;
-    /// Leaves under `jobsRoot`: jobs finished since the proof before.
+    /// Jobs of this lease finished since the proof before.
     uint32 jobsCompleted;
+    /// Leaves under `jobsRoot`; more than `jobsCompleted` where one root serves several leases.
+    uint32 leafCount;
     bytes32 jobsRoot;
     /// Root over the digests of the lease's heartbeats since the proof before.
     bytes32 availabilityRoot;
@@ -209,15 +229,112 @@ struct CompletionProof {
     uint64 energyJoules;
 }
 
+/// What a worker claims for one of several leases in one transaction, whose roots they share.
+struct ProofClaim {
+    uint32 provenSeconds;
+    uint32 jobsCompleted;
+    uint64 energyJoules;
+}
+
+/// The renter's word that a pending proof is right: its window ends.
+struct Acceptance {
+    bytes32 leaseId;
+    bytes32 proofHash;
+}
+
+/// The worker's answer to an order that the renter posted on-chain.
+struct OrderAcknowledgement {
+    bytes32 leaseId;
+    bytes32 orderDigest;
+    /// False: refused.
+    bool accepted;
+}
+
+/// The worker's word that an idle lease's GPUs are their owner's since then.
+struct Yield {
+    bytes32 leaseId;
+    uint40 since;
+}
+
+/// The quorum's finding that a lease's worker is gone since then.
+struct Outage {
+    bytes32 leaseId;
+    uint40 since;
+}
+
+/// A lease changes hands, in just this state, for a price in its own token.
+struct LeaseTransfer {
+    bytes32 leaseId;
+    address from;
+    address to;
+    uint96 price;
+    /// Expected state.
+    uint96 deposit;
+    uint40 end;
+    uint32 settledSeconds;
+    /// Transfers of this lease before.
+    uint8 transfers;
+    uint40 deadline;
+}
+
+/// A call that `account` signed and anybody may send.
+struct RelayedCall {
+    address account;
+    /// Calldata, selector included.
+    bytes data;
+    uint256 nonce;
+    uint40 deadline;
+}
+
 /// What a delegate may do for the renter when a provider fails.
 struct FailoverPolicy {
     address delegate;
     uint96 maxPricePerHour;
+    /// Of the next unit, attested by the quorum.
     bytes32 gpuClass;
     uint96 minBond;
+    /// Of a positional tree over providers' addresses (32-byte words), or zero: any provider.
     bytes32 allowedProvidersRoot;
+    uint32 allowedProvidersCount;
     uint8 maxHops;
     uint40 deadline;
+}
+
+/// Where a provider stands in the tree of a FailoverPolicy.
+struct AllowedProvider {
+    uint32 index;
+    bytes32[] branch;
+}
+
+/// The quorum's finding that a unit's GPUs are real.
+struct GpuAttestation {
+    bytes32 unitId;
+    address provider;
+    bytes32 nodeId;
+    /// keccak-256 of each GPU's UUID, strictly ascending; with provider and nodeId they are the unit's id.
+    bytes32[] gpuIds;
+    bytes32 gpuClass;
+    /// Of each GPU.
+    uint32 vramMiB;
+    /// Of the whole unit, in 10^9 operations a second.
+    uint64 measuredGops;
+    /// The block whose hash seeded the measurement.
+    uint64 seedBlock;
+    bytes32 seedBlockHash;
+    /// SHA-256 of the measurement's record.
+    bytes32 reportDigest;
+    uint40 expiresAt;
+}
+
+/// One leaf of a trace, as VERIFICATION.md lays it out.
+struct TraceLeaf {
+    bytes32 jobSpecDigest;
+    uint64 index;
+    uint64 step;
+    bytes32 stateRoot;
+    bytes32 batchRoot;
+    bytes32 metricsDigest;
+    bytes32 previous;
 }
 
 /// One HTTP request, signed by whoever makes it.
@@ -244,9 +361,32 @@ struct LeaseState {
     uint8 flags;
     // slot 1
     bytes32 proofHash; // of the last proof
-    // slot 2
+    // slot 2, where the flag AMENDED is set
     address renterOverride;
-    uint32 penaltySeconds; // cut off by the provider's own early close
+    uint32 penaltySeconds; // cut off by the provider's own early close, or by an outage
     uint32 lastPostOffset; // from terms.start, where a dispute moved it
     uint8 hops;
+    uint8 transfers;
+}
+
+/// Bits of `LeaseState.flags`.
+library LeaseFlags {
+    uint8 internal constant HOURS_RELEASED = 1;
+    /// Slot 2 is in use.
+    uint8 internal constant AMENDED = 2;
+    /// Notice was given: the end moves away no more.
+    uint8 internal constant CLOSING = 4;
+    /// The provider gave notice, failed or breached. It stays in the tombstone.
+    uint8 internal constant PROVIDER_FAILED = 8;
+    /// The court has taken the bond.
+    uint8 internal constant BOND_SLASHED = 16;
+    /// An order was posted on-chain.
+    uint8 internal constant ORDERED = 32;
+}
+
+/// The order that a renter posted on-chain last, and what waiting for answers has cost the provider.
+struct PostedOrder {
+    bytes32 orderDigest; // zero: none waits for its answer
+    uint40 answerBy;
+    uint32 lostSeconds; // scheduled ones between an answerBy and its late answer
 }

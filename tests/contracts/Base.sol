@@ -4,12 +4,19 @@ pragma solidity 0.8.37;
 import { Test } from "forge-std/Test.sol";
 
 import { Digests } from "../../contracts/Digests.sol";
+import { LeaseAmendments } from "../../contracts/LeaseAmendments.sol";
+import { MarketParameters } from "../../contracts/LeaseBook.sol";
 import { LeaseMarket } from "../../contracts/LeaseMarket.sol";
+import { LeaseSuccession } from "../../contracts/LeaseSuccession.sol";
+import { OracleQuorum } from "../../contracts/OracleQuorum.sol";
 import { ProviderRegistry } from "../../contracts/ProviderRegistry.sol";
-import { ILeaseMarket } from "../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseAmendments } from "../../contracts/interfaces/ILeaseAmendments.sol";
+import { ILeaseBook } from "../../contracts/interfaces/ILeaseBook.sol";
+import { ILeaseSuccession } from "../../contracts/interfaces/ILeaseSuccession.sol";
 import { IProviderRegistry } from "../../contracts/interfaces/IProviderRegistry.sol";
 import {
     CompletionProof,
+    LeaseFlags,
     LeaseState,
     LeaseStatus,
     NoticeReason,
@@ -19,6 +26,7 @@ import {
     Unit
 } from "../../contracts/libraries/Types.sol";
 import { DevToken } from "../../contracts/test/DevToken.sol";
+import { DevWrappedNative } from "../../contracts/test/DevWrappedNative.sol";
 
 /// @title A deployed protocol with one staked provider, one unit and a renter with money
 /// @notice Time is moved with `skip`; the clock starts at a Monday midnight, hour 0 of every mask.
@@ -31,26 +39,40 @@ abstract contract Base is Test {
     uint16 internal constant FEE_BPS = 200;
     uint96 internal constant STAKE = 10_000e18;
     uint96 internal constant BOND = 600e18;
-    /// Slot of `_leases` in LeaseMarket, for states that only a later version can reach.
-    uint256 private constant LEASES_SLOT = 8;
+    uint32 internal constant ANSWER_SECONDS = 5 minutes;
+    uint32 internal constant ROTATION_SECONDS = 2 days;
+    uint32 internal constant EXIT_SECONDS = 7 days;
+    uint96 internal constant MEMBER_BOND = 1000e18;
+    bytes internal constant LISTED = "";
 
     address internal immutable OWNER = makeAddr("owner");
     address internal immutable TREASURY = makeAddr("treasury");
-    address internal immutable PROVIDER = makeAddr("provider");
-    address internal immutable WORKER = makeAddr("worker");
     address internal immutable KEEPER = makeAddr("keeper");
     address internal immutable STRANGER = makeAddr("stranger");
+    /// Stands for the court where no dispute is fought.
+    address internal immutable COURT = makeAddr("court");
+    address internal immutable PROVIDER;
+    uint256 internal immutable PROVIDER_KEY;
+    address internal immutable WORKER;
+    uint256 internal immutable WORKER_KEY;
     address internal immutable RENTER;
     uint256 internal immutable RENTER_KEY;
 
     DevToken internal stakeToken;
     DevToken internal token;
     ProviderRegistry internal registry;
+    OracleQuorum internal quorum;
     LeaseMarket internal market;
+    /// The market's own address: what the codes behind it answer.
+    ILeaseAmendments internal amendments;
+    ILeaseSuccession internal succession;
+    DevWrappedNative internal wrapped;
     Digests internal digests;
     bytes32 internal unitId;
 
     constructor() {
+        (PROVIDER, PROVIDER_KEY) = makeAddrAndKey("provider");
+        (WORKER, WORKER_KEY) = makeAddrAndKey("worker");
         (RENTER, RENTER_KEY) = makeAddrAndKey("renter");
     }
 
@@ -59,9 +81,10 @@ abstract contract Base is Test {
         stakeToken = new DevToken("Stake", "STK", 18);
         token = new DevToken("Dollar", "USD", 6);
         digests = new Digests();
-        (registry, market) = deploy(address(stakeToken));
-        vm.prank(OWNER);
-        market.allowToken(address(token), true);
+        wrapped = new DevWrappedNative();
+        deploy(address(stakeToken), COURT);
+        allowToken(address(token));
+        allowToken(address(wrapped));
         stakeAs(PROVIDER, STAKE);
         unitId = registerUnitAs(PROVIDER, WORKER, "node", gpuIdsOf("gpu", 2));
         token.mint(RENTER, 1e15);
@@ -69,12 +92,37 @@ abstract contract Base is Test {
         token.approve(address(market), type(uint256).max);
     }
 
-    /// Each contract needs the other's address: the market's is known before it exists.
-    function deploy(address stakeToken_) internal returns (ProviderRegistry registry_, LeaseMarket market_) {
-        address expected = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        registry_ = new ProviderRegistry(stakeToken_, expected, UNBONDING_SECONDS);
-        market_ = new LeaseMarket(registry_, OWNER, TREASURY, FEE_BPS, CHALLENGE_SECONDS, PROOF_GRACE_SECONDS);
-        assertEq(address(market_), expected, "market's address");
+    /// Each contract needs the others' addresses: the market's is known before it exists.
+    function deploy(address stakeToken_, address court) internal {
+        address expected = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 4);
+        quorum = new OracleQuorum(stakeToken_, court, OWNER, MEMBER_BOND, ROTATION_SECONDS, EXIT_SECONDS, 1);
+        registry = new ProviderRegistry(stakeToken_, expected, quorum, UNBONDING_SECONDS);
+        MarketParameters memory parameters = marketParameters(court);
+        LeaseSuccession succession_ = new LeaseSuccession(parameters);
+        LeaseAmendments amendments_ = new LeaseAmendments(parameters, succession_);
+        market = new LeaseMarket(parameters, amendments_);
+        assertEq(address(market), expected, "market's address");
+        amendments = ILeaseAmendments(address(market));
+        succession = ILeaseSuccession(address(market));
+    }
+
+    function marketParameters(address court) internal view returns (MarketParameters memory) {
+        return MarketParameters({
+            registry: registry,
+            court: court,
+            quorum: quorum,
+            wrappedNative: address(wrapped),
+            owner: OWNER,
+            treasury: TREASURY,
+            challengeSeconds: CHALLENGE_SECONDS,
+            proofGraceSeconds: PROOF_GRACE_SECONDS,
+            answerSeconds: ANSWER_SECONDS
+        });
+    }
+
+    function allowToken(address token_) internal {
+        vm.prank(OWNER);
+        amendments.setToken(token_, true, FEE_BPS);
     }
 
     function stakeAs(address provider, uint96 amount) internal {
@@ -171,7 +219,7 @@ abstract contract Base is Test {
     function openLease(Terms memory terms) internal returns (bytes32) {
         if (market.listedBy(digests.hashOffer(terms.offer)) == address(0)) listOffer(terms.offer);
         vm.prank(terms.renter);
-        return market.open(terms);
+        return market.open(terms, LISTED);
     }
 
     function openDefault() internal returns (Terms memory terms, bytes32 leaseId) {
@@ -191,6 +239,7 @@ abstract contract Base is Test {
             previousProof: market.leaseState(leaseId).proofHash,
             provenSeconds: provenSeconds,
             jobsCompleted: 3,
+            leafCount: 3,
             jobsRoot: keccak256("jobs"),
             availabilityRoot: keccak256("heartbeats"),
             energyJoules: 1_000_000
@@ -200,7 +249,7 @@ abstract contract Base is Test {
     function postProof(Terms memory terms, uint32 provenSeconds) internal returns (bytes32 proofHash) {
         CompletionProof memory proof = proofOf(terms, provenSeconds);
         vm.prank(registry.workerOf(terms.offer.unitId));
-        market.postProof(terms, proof);
+        market.postProof(terms, proof, "");
         return digests.hashCompletionProof(proof);
     }
 
@@ -213,7 +262,7 @@ abstract contract Base is Test {
 
     function giveNoticeAs(address by, Terms memory terms) internal {
         vm.prank(by);
-        market.giveNotice(terms, NoticeReason.WORK_DONE, bytes32(0));
+        amendments.giveNotice(terms, NoticeReason.WORK_DONE, bytes32(0));
     }
 
     function closeAs(address by, Terms memory terms) internal {
@@ -274,24 +323,39 @@ abstract contract Base is Test {
         return (account.stake, account.locked);
     }
 
-    /// What only disputes can bring about, which this version of the market has not.
-    function forceDispute(bytes32 leaseId, uint16 openDisputes) internal {
-        bytes32 slot = keccak256(abi.encode(leaseId, LEASES_SLOT));
-        uint256 word = uint256(vm.load(address(market), slot));
-        vm.store(
-            address(market), slot, bytes32(word & ~(uint256(0xffff) << 224) | uint256(openDisputes) << 224)
-        );
-        assertEq(market.leaseState(leaseId).openDisputes, openDisputes, "slot of the lease");
+    /// A dispute of the pending proof.
+    function openDispute(Terms memory terms) internal returns (bytes32 proofHash) {
+        proofHash = stateOf(terms).proofHash;
+        vm.prank(market.COURT());
+        market.openDispute(terms, proofHash);
     }
 
-    function forceStatus(bytes32 leaseId, LeaseStatus status) internal {
-        bytes32 slot = keccak256(abi.encode(leaseId, LEASES_SLOT));
-        uint256 word = uint256(vm.load(address(market), slot));
-        vm.store(address(market), slot, bytes32(word & ~(uint256(0xff) << 240) | uint256(status) << 240));
-        assertEq(uint8(market.leaseState(leaseId).status), uint8(status), "slot of the lease");
+    /// The proof stands.
+    function endDispute(Terms memory terms) internal {
+        bytes32 proofHash = stateOf(terms).proofHash;
+        vm.prank(market.COURT());
+        amendments.endDispute(terms, proofHash, type(uint32).max);
+    }
+
+    /// The court finds against the provider: the renter gets 30 %, the court 40 %, the rest burns.
+    function breach(Terms memory terms) internal returns (uint96 slashed) {
+        bytes32 proofHash = openDispute(terms);
+        uint96 bond = terms.offer.bond;
+        vm.prank(market.COURT());
+        return amendments.breach(terms, proofHash, bond * 30 / 100, bond * 40 / 100);
+    }
+
+    /// Signature over a struct in the market's domain.
+    function signAs(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digestOf(structHash));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function digestOf(bytes32 structHash) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", market.domainSeparator(), structHash));
     }
 
     function leaseNotOpen(bytes32 leaseId, LeaseStatus status) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(ILeaseMarket.LeaseNotOpen.selector, leaseId, status);
+        return abi.encodeWithSelector(ILeaseBook.LeaseNotOpen.selector, leaseId, status);
     }
 }

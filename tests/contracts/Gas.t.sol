@@ -57,7 +57,7 @@ contract GasTest is Base {
     function test_GasOfALease() external {
         listOffer(terms.offer);
         vm.prank(RENTER);
-        market.open(terms);
+        market.open(terms, LISTED);
         vm.snapshotGasLastCall(GROUP, "open_listed");
 
         skip(1 hours);
@@ -74,7 +74,7 @@ contract GasTest is Base {
         vm.snapshotGasLastCall(GROUP, "post_proof_settling");
 
         skipTo(endOf(terms));
-        market.releaseHours(terms);
+        amendments.releaseHours(terms);
         vm.snapshotGasLastCall(GROUP, "release_hours_settling");
         _post(9 hours);
         skipPastLastPost(terms);
@@ -103,7 +103,7 @@ contract GasTest is Base {
     function test_GasOfAWholeLease() external {
         listOffer(terms.offer);
         vm.prank(RENTER);
-        market.open(terms);
+        market.open(terms, LISTED);
         uint256 whole = vm.lastCallGas().gasTotalUsed;
         skipTo(terms.end);
         _post(10 hours);
@@ -132,7 +132,7 @@ contract GasTest is Base {
     function _post(uint32 provenSeconds) private {
         CompletionProof memory proof = proofOf(terms, provenSeconds);
         vm.prank(WORKER);
-        market.postProof(terms, proof);
+        market.postProof(terms, proof, "");
     }
 
     function _fresh(uint256 salt) private view returns (Terms memory fresh) {
