@@ -2,6 +2,7 @@
 
 import functools
 import json
+import keyword
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Final, cast
 
 from protocol.keccak import keccak256
 
-CONTRACTS: Final = ("ProviderRegistry", "LeaseMarket", "Digests", "DevToken")
+CONTRACTS: Final = ("ProviderRegistry", "LeaseMarket", "OracleQuorum", "ComputeCourt", "Digests", "DevToken")
 _WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _STRUCT: Final = re.compile(r"struct (?:\w+\.)?(\w+)((?:\[\d*\])*)")
 _ENUM: Final = re.compile(r"enum (?:\w+\.)?(\w+)")
@@ -22,7 +23,7 @@ Component = Mapping[str, Any]
 class Field:
     """One member of a struct, or one input of an event, error or function."""
 
-    name: str  # snake_case, as in Python
+    name: str  # snake_case, as in Python; words of the language end in an underscore
     abi_name: str  # camelCase, as in Solidity
     abi_type: str  # "uint96", "bytes32", "tuple", "bytes[]", ...
     struct: str | None  # name of the struct where abi_type is a tuple
@@ -76,7 +77,8 @@ def struct_fields(struct: str) -> tuple[Field, ...]:
 
 
 def snake_case(name: str) -> str:
-    return _WORD_BREAK.sub("_", name.replace("MiB", "Mib")).lower()
+    found = _WORD_BREAK.sub("_", name.replace("MiB", "Mib")).lower()
+    return f"{found}_" if keyword.iskeyword(found) else found
 
 
 def canonical_type(component: Component) -> str:

@@ -100,7 +100,7 @@ def sound(method: str) -> Generator[None, None, None]:
 
 def check_deployment(web3: Web3, manifest: DeploymentManifest) -> None:
     """Returns where each address of the manifest carries the code that it says. NoCode, DigestMismatch."""
-    named = {manifest.market, manifest.registry, manifest.stake_token}
+    named = {*manifest.contracts, manifest.stake_token}
     named |= {token.address for token in manifest.tokens.values()}
     for address in sorted(named | manifest.code_hashes.keys()):
         code = rpc_bytes(web3, "eth_getCode", [address, "latest"])

@@ -112,6 +112,7 @@ class _Findings:
         receipt_digests = [digest(self.domain, item.receipt) for item in receipts]
         yield from _compare("jobs_root", subject, jobs_root(receipt_digests), proof.jobs_root)
         yield from _compare("jobs_completed", subject, len(receipts), proof.jobs_completed)
+        yield from _compare("leaf_count", subject, len(receipts), proof.leaf_count)
         heartbeat_digests = [digest(self.domain, item.heartbeat) for item in heartbeats]
         root = availability_root(heartbeat_digests)
         yield from _compare("availability_root", subject, root, proof.availability_root)

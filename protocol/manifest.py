@@ -1,6 +1,7 @@
 """The file that says where a deployment lives: written by `deploy`, read by all that talks to the chain."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,23 +11,48 @@ from typing import Any, Final, TypeVar, cast
 from protocol.codec import exact_keys
 from protocol.errors import BadInput
 from protocol.json_text import canonical_json, parse_json
-from protocol.units import Address, Digest, Seconds, hex_bytes, parse_address, shorten, to_hex
+from protocol.units import Address, Digest, Seconds, Units, hex_bytes, parse_address, shorten, to_hex
 
 V = TypeVar("V")
 
 _MAX_INTEGER: Final = (1 << 48) - 1
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,28}", re.ASCII)
 _KEYS: Final = (
     "chain_id",
     "block_number",
     "market",
+    "amendments",
+    "succession",
     "registry",
+    "quorum",
+    "court",
+    "timelock",
     "stake_token",
+    "wrapped_native",
     "tokens",
     "code_hashes",
     "transactions",
     "parameters",
 )
-_PARAMETERS: Final = ("challenge_seconds", "proof_grace_seconds", "unbonding_seconds", "fee_bps")
+_PARAMETERS: Final = (
+    "challenge_seconds",
+    "proof_grace_seconds",
+    "answer_seconds",
+    "unbonding_seconds",
+    "rotation_seconds",
+    "exit_seconds",
+    "fee_bps",
+    "threshold",
+    "committee_size",
+    "draw_delay_blocks",
+    "draw_seconds",
+    "data_seconds",
+    "commit_seconds",
+    "reveal_seconds",
+    "clock_seconds",
+    "timelock_seconds",
+)
+_AMOUNTS: Final = ("member_bond", "challenge_bond", "absence_penalty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +63,53 @@ class TokenInfo:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentParameters:
-    """Immutables of the contracts, and the fee with which the market started."""
+    """Immutables of the contracts; the fee of the market's tokens and the quorum's threshold as they began.
+
+    `rotation_seconds`, `exit_seconds` and `member_bond` are the quorum's; from `committee_size` on, and
+    `challenge_bond` and `absence_penalty`, the court's. Amounts are base units of the stake token.
+    `timelock_seconds` is zero where there is no timelock.
+    """
 
     challenge_seconds: Seconds
     proof_grace_seconds: Seconds
+    answer_seconds: Seconds
     unbonding_seconds: Seconds
+    rotation_seconds: Seconds
+    exit_seconds: Seconds
     fee_bps: int
+    threshold: int
+    committee_size: int
+    draw_delay_blocks: int
+    draw_seconds: Seconds
+    data_seconds: Seconds
+    commit_seconds: Seconds
+    reveal_seconds: Seconds
+    clock_seconds: Seconds
+    timelock_seconds: Seconds
+    member_bond: Units
+    challenge_bond: Units
+    absence_penalty: Units
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentManifest:
-    """`block_number` is where the first contract was made: no event of ours is older."""
+    """`block_number` is where the first contract was made: no event of ours is older.
+
+    `market` answers for `amendments` and `succession`, which hold code of it and nothing else. The zero
+    address: of `wrapped_native`, the market takes no native coin; of `timelock`, another account owns it.
+    """
 
     chain_id: int
     block_number: int
     market: Address
+    amendments: Address
+    succession: Address
     registry: Address
+    quorum: Address
+    court: Address
+    timelock: Address
     stake_token: Address
+    wrapped_native: Address
     tokens: Mapping[str, TokenInfo]
     code_hashes: Mapping[Address, Digest]
     transactions: Mapping[str, bytes]
@@ -64,15 +120,24 @@ class DeploymentManifest:
             "chain_id": self.chain_id,
             "block_number": self.block_number,
             "market": self.market,
+            "amendments": self.amendments,
+            "succession": self.succession,
             "registry": self.registry,
+            "quorum": self.quorum,
+            "court": self.court,
+            "timelock": self.timelock,
             "stake_token": self.stake_token,
+            "wrapped_native": self.wrapped_native,
             "tokens": {
                 symbol: {"address": token.address, "decimals": token.decimals}
                 for symbol, token in self.tokens.items()
             },
             "code_hashes": {address: to_hex(digest) for address, digest in self.code_hashes.items()},
             "transactions": {name: to_hex(digest) for name, digest in self.transactions.items()},
-            "parameters": {name: getattr(self.parameters, name) for name in _PARAMETERS},
+            "parameters": {
+                **{name: getattr(self.parameters, name) for name in _PARAMETERS},
+                **{name: str(getattr(self.parameters, name)) for name in _AMOUNTS},
+            },
         }
 
     @classmethod
@@ -83,8 +148,14 @@ class DeploymentManifest:
             chain_id=_integer(found["chain_id"], "manifest.chain_id"),
             block_number=_integer(found["block_number"], "manifest.block_number"),
             market=parse_address(found["market"], "manifest.market"),
+            amendments=parse_address(found["amendments"], "manifest.amendments"),
+            succession=parse_address(found["succession"], "manifest.succession"),
             registry=parse_address(found["registry"], "manifest.registry"),
+            quorum=parse_address(found["quorum"], "manifest.quorum"),
+            court=parse_address(found["court"], "manifest.court"),
+            timelock=parse_address(found["timelock"], "manifest.timelock"),
             stake_token=parse_address(found["stake_token"], "manifest.stake_token"),
+            wrapped_native=parse_address(found["wrapped_native"], "manifest.wrapped_native"),
             tokens=_mapping(found["tokens"], "manifest.tokens", _token),
             code_hashes={
                 parse_address(address, "manifest.code_hashes"): digest
@@ -93,6 +164,11 @@ class DeploymentManifest:
             transactions=_mapping(found["transactions"], "manifest.transactions", _hash),
             parameters=_parameters(found["parameters"]),
         )
+
+    @property
+    def contracts(self) -> tuple[Address, ...]:
+        """Those that emit the events of the protocol."""
+        return self.registry, self.quorum, self.court, self.market
 
     def token_symbol(self, address: str) -> str:
         """The symbol of a token of this deployment, else its address."""
@@ -125,8 +201,10 @@ def save(manifest: DeploymentManifest, path: Path) -> None:
 
 
 def _parameters(data: object) -> DeploymentParameters:
-    found = exact_keys(data, _PARAMETERS, "manifest.parameters")
-    return DeploymentParameters(**{name: _integer(found[name], f"manifest.{name}") for name in _PARAMETERS})  # type: ignore[arg-type]
+    found = exact_keys(data, (*_PARAMETERS, *_AMOUNTS), "manifest.parameters")
+    values = {name: _integer(found[name], f"manifest.{name}") for name in _PARAMETERS}
+    amounts = {name: _amount(found[name], f"manifest.{name}") for name in _AMOUNTS}
+    return DeploymentParameters(**values, **amounts)  # type: ignore[arg-type]
 
 
 def _token(data: object, subject: str) -> TokenInfo:
@@ -145,6 +223,12 @@ def _integer(data: object, subject: str) -> int:
     if type(data) is not int or not 0 <= data <= _MAX_INTEGER:
         raise BadInput(f"{subject}: expected an integer from 0 to {_MAX_INTEGER}, got {shorten(data)}")
     return data
+
+
+def _amount(data: object, subject: str) -> int:
+    if not isinstance(data, str) or not _DECIMAL.fullmatch(data) or int(data) >= 1 << 96:
+        raise BadInput(f"{subject}: expected a decimal text below 2^96, got {shorten(data)}")
+    return int(data)
 
 
 def _mapping(data: object, subject: str, read: Callable[[object, str], V]) -> dict[str, V]:

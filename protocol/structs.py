@@ -1,13 +1,15 @@
 """The structs of contracts/libraries/Types.sol in Python: same fields, same order, snake_case.
 
-Types.sol says what each field means and in which unit. A test compares every class with the ABI.
+Types.sol says what each field means and in which unit; those of quorum, failover and court are of
+the interfaces that take them. A test compares every class with the ABI.
 """
 
 from dataclasses import dataclass, fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, Final, TypeVar, cast
 
 from protocol.codec import Registry, read_object, write_object
+from protocol.trace import TraceLeaf
 from protocol.units import (
     ZERO_ADDRESS,
     ZERO_BYTES32,
@@ -23,6 +25,8 @@ from protocol.units import (
 T = TypeVar("T")
 
 NO_PROOF: Final = ProofHash(ZERO_BYTES32)
+NO_LEASE: Final = LeaseId(ZERO_BYTES32)
+NO_ORDER: Final = JobId(ZERO_BYTES32)
 
 
 class OfferKind(IntEnum):
@@ -58,6 +62,57 @@ class NoticeReason(IntEnum):
     MAINTENANCE = 3
     HARDWARE_FAULT = 4
     UNREACHABLE = 5
+    GANG_FAILED = 6
+
+
+class DisputeKind(IntEnum):
+    SEGMENT = 0
+    JOB = 1
+    AVAILABILITY = 2
+    BISECTION = 3
+
+
+class Phase(IntEnum):
+    """Where a dispute stands."""
+
+    NONE = 0
+    BISECTION = 1
+    FIRST_DRAW = 2
+    FIRST_COMMITTEE = 3
+    SECOND_DRAW = 4
+    SECOND_COMMITTEE = 5
+    FINAL = 6
+
+
+class Ruling(IntEnum):
+    """What an arbiter finds."""
+
+    NONE = 0
+    STANDS = 1
+    REFUTED = 2
+    INCONCLUSIVE = 3
+
+
+class Outcome(IntEnum):
+    """How a dispute ended."""
+
+    STANDS = 0
+    REFUTED = 1
+    WITHHELD = 2
+    OVERCLAIMED = 3
+    INCONCLUSIVE = 4
+    MOOT = 5
+
+
+class LeaseFlag(IntFlag):
+    """Bits of `LeaseState.flags`: LeaseFlags of Types.sol, which says what each means."""
+
+    HOURS_RELEASED = 1
+    AMENDED = 2
+    CLOSING = 4
+    PROVIDER_FAILED = 8
+    BOND_SLASHED = 16
+    ORDERED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +158,29 @@ class Terms:
     gang_id: Digest
     previous_lease_id: LeaseId
     salt: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    start: int
+    end: int
+    max_end: int
+    weekly_hours: int
+    fee_bps: int
+    policy_hash: Digest
+    first_order: Digest
+    gang_id: Digest
+    previous_lease_id: LeaseId
+    salt: int
+
+    @classmethod
+    def of(cls, terms: Terms) -> "LeaseTerms":
+        """What `terms` add to their offer and renter."""
+        return cls(**{field.name: getattr(terms, field.name) for field in fields(cls)})
+
+    def under(self, offer: Offer, renter: Address) -> Terms:
+        """The terms of a lease on `offer`, as `renter` signed or sent them."""
+        return Terms(offer, renter, **{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +266,79 @@ class CompletionProof:
     previous_proof: ProofHash
     proven_seconds: int
     jobs_completed: int
+    leaf_count: int
     jobs_root: Digest
     availability_root: Digest
     energy_joules: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProofClaim:
+    proven_seconds: int
+    jobs_completed: int
+    energy_joules: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    lease_id: LeaseId
+    proof_hash: ProofHash
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAcknowledgement:
+    lease_id: LeaseId
+    order_digest: JobId
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    lease_id: LeaseId
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    lease_id: LeaseId
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumSignature:
+    member: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FailureProof:
+    """What shows that a provider has failed: one part is filled, or none after the provider's notice."""
+
+    yielded: Yield
+    worker_signature: bytes
+    outage: Outage
+    quorum_signatures: tuple[QuorumSignature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTransfer:
+    lease_id: LeaseId
+    from_: Address
+    to: Address
+    price: int
+    deposit: int
+    end: int
+    settled_seconds: int
+    transfers: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedCall:
+    account: Address
+    data: bytes
+    nonce: int
+    deadline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +348,67 @@ class FailoverPolicy:
     gpu_class: bytes
     min_bond: int
     allowed_providers_root: Digest
+    allowed_providers_count: int
     max_hops: int
     deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedProvider:
+    index: int
+    branch: tuple[Digest, ...]
+
+
+NOT_IN_TREE: Final = AllowedProvider(0, ())
+"""Where a policy names no providers, nothing is to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuAttestation:
+    unit_id: UnitId
+    provider: Address
+    node_id: bytes
+    gpu_ids: tuple[bytes, ...]
+    gpu_class: bytes
+    vram_mib: int
+    measured_gops: int
+    seed_block: int
+    seed_block_hash: bytes
+    report_digest: Digest
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeKey:
+    """The hash of its ABI encoding is the dispute's id."""
+
+    lease_id: LeaseId
+    proof_hash: ProofHash
+    kind: DisputeKind
+    receipt_digest: Digest
+    segment: int
+    challenger: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenReceipt:
+    receipt: JobReceipt
+    index: int
+    branch: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenLeaf:
+    leaf: TraceLeaf
+    branch: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    ruling: Ruling
+    state_root: Digest
+    error_ppb: int
+    proven_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +435,16 @@ class LeaseState:
     penalty_seconds: int = 0
     last_post_offset: int = 0
     hops: int = 0
+    transfers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PostedOrder:
+    """`order_digest` is zero where none waits for its answer."""
+
+    order_digest: JobId = NO_ORDER
+    answer_by: int = 0
+    lost_seconds: int = 0
 
 
 STRUCTS: Final[dict[str, type]] = {
@@ -236,6 +453,7 @@ STRUCTS: Final[dict[str, type]] = {
         Unit,
         Offer,
         Terms,
+        LeaseTerms,
         ArtifactRef,
         JobSpec,
         JobLimits,
@@ -243,13 +461,41 @@ STRUCTS: Final[dict[str, type]] = {
         JobReceipt,
         Heartbeat,
         CompletionProof,
+        ProofClaim,
+        Acceptance,
+        OrderAcknowledgement,
+        Yield,
+        Outage,
+        QuorumSignature,
+        FailureProof,
+        LeaseTransfer,
+        RelayedCall,
         FailoverPolicy,
+        AllowedProvider,
+        GpuAttestation,
+        TraceLeaf,
+        DisputeKey,
+        ProvenReceipt,
+        ProvenLeaf,
+        Verdict,
         SignedRequest,
         LeaseState,
+        PostedOrder,
     )
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {
-    cls.__name__: cls for cls in (OfferKind, LeaseStatus, JobClass, JobOutcome, NoticeReason)
+    cls.__name__: cls
+    for cls in (
+        OfferKind,
+        LeaseStatus,
+        JobClass,
+        JobOutcome,
+        NoticeReason,
+        DisputeKind,
+        Phase,
+        Ruling,
+        Outcome,
+    )
 }
 REGISTRY: Final = Registry(STRUCTS, ENUMS)
 

@@ -11,6 +11,9 @@ from protocol.abi import CONTRACTS
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "protocol" / "abi"
+DELEGATES = {"LeaseMarket": ("LeaseAmendments", "LeaseSuccession")}
+"""Contracts whose code answers at another's address: callers see one contract with the functions of all."""
+_CALLABLE = ("function", "event", "error")
 
 
 @click.command()
@@ -23,7 +26,7 @@ TARGET = ROOT / "protocol" / "abi"
 )
 def cli(check: bool, build: Path) -> None:
     """Keep protocol/abi/ equal to what the compiler says of the contracts."""
-    wanted = {f"{name}.json": render(read_artifact(build, name)) for name in CONTRACTS}
+    wanted = {f"{name}.json": render(read_abi(build, name)) for name in CONTRACTS}
     present = {path.name: path.read_text() for path in sorted(TARGET.glob("*.json"))}
     differing = sorted(
         name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name)
@@ -38,6 +41,14 @@ def cli(check: bool, build: Path) -> None:
     for name in differing:
         write(TARGET / name, wanted.get(name))
     click.echo(f"written: {', '.join(differing)}", err=True)
+
+
+def read_abi(build: Path, contract: str) -> list[dict[str, Any]]:
+    """What callers of the contract's address can call and be told, each entry once."""
+    found = read_artifact(build, contract)
+    for delegate in DELEGATES.get(contract, ()):
+        found += [entry for entry in read_artifact(build, delegate) if entry["type"] in _CALLABLE]
+    return list({json.dumps(entry, sort_keys=True): entry for entry in found}.values())
 
 
 def read_artifact(build: Path, contract: str) -> list[dict[str, Any]]:

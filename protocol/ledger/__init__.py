@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-from protocol.events import Event
+from protocol.events import Event, Slashed
 from protocol.ledger import market, registry
 from protocol.ledger.state import (
     Changes,
     CompensationEntry,
     CreditEntry,
+    FeeEntry,
     GpuEntry,
     LeaseEntry,
     LedgerState,
@@ -15,13 +16,16 @@ from protocol.ledger.state import (
     Parameters,
     ProofEntry,
     ProviderEntry,
+    RelayEntry,
     UnitEntry,
+    broken,
 )
 
 __all__ = [
     "Changes",
     "CompensationEntry",
     "CreditEntry",
+    "FeeEntry",
     "GpuEntry",
     "LeaseEntry",
     "LedgerState",
@@ -29,6 +33,7 @@ __all__ = [
     "Parameters",
     "ProofEntry",
     "ProviderEntry",
+    "RelayEntry",
     "UnitEntry",
     "apply",
     "check",
@@ -41,6 +46,8 @@ def apply(state: LedgerState, event: Event, block_timestamp: int) -> Changes:
 
     InvariantBroken where the event is not what the contracts promise after all events before it.
     """
+    if state.slashing.units and not isinstance(event, Slashed):
+        raise broken(event, "event after a slashed bond", "Slashed", type(event).__name__)
     handler = _HANDLERS.get(type(event))
     return handler(state, event, block_timestamp) if handler else Changes()
 

@@ -1,20 +1,34 @@
 """Entries of the ledger, the state that holds them, and the changes that one event makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from protocol.accrual import scheduled_seconds
 from protocol.errors import InvariantBroken
-from protocol.events import Event, LogPosition
+from protocol.logs import LogPosition
 from protocol.manifest import DeploymentManifest
-from protocol.structs import CompletionProof, LeaseStatus, Offer, Terms, Unit
+from protocol.structs import NO_ORDER, NO_PROOF, CompletionProof, LeaseStatus, Offer, Terms, Unit
 from protocol.typed_data import Domain
-from protocol.units import ZERO_ADDRESS, Address, LeaseId, OfferHash, ProofHash, Seconds, UnitId
+from protocol.units import ZERO_ADDRESS, Address, JobId, LeaseId, OfferHash, ProofHash, Seconds, UnitId
 
 E = TypeVar("E")
 
 Handler = Callable[["LedgerState", Any, int], "Changes"]
+
+
+class Located(Protocol):
+    """Any event: all that a complaint about it needs."""
+
+    @property
+    def position(self) -> LogPosition: ...
+
+
+class LeaseEvent(Located, Protocol):
+    """Any event that names a lease."""
+
+    @property
+    def lease_id(self) -> LeaseId: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +36,14 @@ class Parameters:
     """Immutables of the deployment, and what its owner has set so far."""
 
     domain: Domain
+    court: Address
     challenge_seconds: int
     proof_grace_seconds: int
+    answer_seconds: int
     unbonding_seconds: int
-    fee_bps: int = 0
     treasury: Address = ZERO_ADDRESS
-    allowed_tokens: frozenset[Address] = frozenset()
+    token_fees: Mapping[Address, int] = field(default_factory=dict[Address, int])
+    """Fee of new leases, in 1/10,000, for each token that is allowed."""
 
     @classmethod
     def of(cls, manifest: DeploymentManifest) -> "Parameters":
@@ -35,21 +51,31 @@ class Parameters:
         fixed = manifest.parameters
         return cls(
             domain=Domain(manifest.chain_id, manifest.market),
+            court=manifest.court,
             challenge_seconds=fixed.challenge_seconds,
             proof_grace_seconds=fixed.proof_grace_seconds,
+            answer_seconds=fixed.answer_seconds,
             unbonding_seconds=fixed.unbonding_seconds,
         )
+
+    @property
+    def allowed_tokens(self) -> frozenset[Address]:
+        return frozenset(self.token_fees)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderEntry:
-    """Money in base units of the stake token: locked + unbonding <= stake."""
+    """Money in base units of the stake token: locked + unbonding <= stake.
+
+    Offers hold in the provider's `epoch` alone.
+    """
 
     provider: Address
     stake_units: int = 0
     locked_units: int = 0
     unbonding_units: int = 0
     unbond_at: int = 0
+    epoch: int = 0
 
     @property
     def free_units(self) -> int:
@@ -58,11 +84,14 @@ class ProviderEntry:
 
 @dataclass(frozen=True, slots=True)
 class UnitEntry:
+    """`evicted`: another unit holds GPUs of it, and it is leased no more."""
+
     unit_id: UnitId
     unit: Unit
     gpu_ids: tuple[bytes, ...]
     booked_hours: int
     retired: bool
+    evicted: bool
     registered_at: LogPosition
 
 
@@ -76,10 +105,16 @@ class GpuEntry:
 
 @dataclass(frozen=True, slots=True)
 class OfferEntry:
+    """An offer that was listed, or taken as its provider signed it.
+
+    `known_at`: when it was listed last or, never listed, first taken. `taken_at`: when it was last taken.
+    """
+
     offer_hash: OfferHash
     offer: Offer
     listed: bool
-    listed_at: LogPosition
+    known_at: LogPosition
+    taken_at: LogPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +127,39 @@ class LeaseEntry:
     lease_id: LeaseId
     terms: Terms
     opened_at: LogPosition
+    renter: Address
+    """Of today: `terms.renter` until the lease is transferred."""
     deposit_units: int
     end: int
-    settled_seconds: int
-    pending_seconds: int
-    matures_at: int
-    proof_hash: ProofHash
-    status: LeaseStatus
-    penalty_seconds: int
-    paid_units: int
-    fee_units: int
-    refund_units: int
-    compensation_units: int
-    hours_released: bool
+    settled_seconds: int = 0
+    pending_seconds: int = 0
+    matures_at: int = 0
+    proof_hash: ProofHash = NO_PROOF
+    status: LeaseStatus = LeaseStatus.OPEN
+    open_disputes: int = 0
+    accepted: bool = False
+    """The renter has ended the pending proof's window."""
+    closing: bool = False
+    """The end moves away no more."""
+    provider_failed: bool = False
+    """By its notice, an outage or a breach. Where an IDLE lease failed over, a yield looks like an outage."""
+    bond_slashed: bool = False
+    hours_released: bool = False
+    penalty_seconds: int = 0
+    moved_last_post: int = 0
+    """Where a dispute moved the last time to post; else zero."""
+    posted_order: JobId = NO_ORDER
+    """The one that waits for its answer."""
+    answer_by: int = 0
+    lost_seconds: int = 0
+    hops: int = 0
+    transfers: int = 0
+    paid_units: int = 0
+    fee_units: int = 0
+    moved_units: int = 0
+    """Out of the deposit, into leases that follow on this one."""
+    refund_units: int = 0
+    compensation_units: int = 0
 
     @property
     def scheduled_seconds(self) -> Seconds:
@@ -112,8 +167,27 @@ class LeaseEntry:
         return scheduled_seconds(self.terms.weekly_hours, self.terms.start, self.end)
 
     @property
+    def funded_units(self) -> int:
+        """All that was paid into the deposit."""
+        return self.deposit_units + self.moved_units
+
+    @property
     def pending(self) -> bool:
         return self.matures_at != 0
+
+    @property
+    def locked_bond(self) -> int:
+        """Base units of the stake token that the lease still keeps locked."""
+        return 0 if self.bond_slashed or self.status is LeaseStatus.CLOSED else self.terms.offer.bond
+
+    def last_post(self, proof_grace_seconds: int) -> int:
+        """The last second at which a proof may be posted."""
+        return max(self.end + proof_grace_seconds, self.moved_last_post)
+
+    def claimable_seconds(self, now: int) -> int:
+        """The most that a proof posted now may claim."""
+        until = min(now, self.end, self.answer_by) if self.posted_order != NO_ORDER else min(now, self.end)
+        return scheduled_seconds(self.terms.weekly_hours, self.terms.start, until) - self.lost_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +198,8 @@ class ProofEntry:
     posted_at: LogPosition
     matures_at: int
     settled: bool
+    void: bool = False
+    """Its lease was breached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +220,36 @@ class CompensationEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeEntry:
+    """What the treasury may take, in base units of `token`."""
+
+    token: Address
+    amount_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayEntry:
+    """`nonce` is that of the account's next relayed call."""
+
+    account: Address
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """A whole bond that the market has declared slashed."""
+
+    provider: Address
+    renter: Address
+    units: int
+
+
+NO_BOND: Final = Bond(ZERO_ADDRESS, ZERO_ADDRESS, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
-    """Entries as they stand after an event."""
+    """Entries as they stand after an event; None where a value stays."""
 
     providers: tuple[ProviderEntry, ...] = ()
     units: tuple[UnitEntry, ...] = ()
@@ -155,6 +259,11 @@ class Changes:
     proofs: tuple[ProofEntry, ...] = ()
     credits: tuple[CreditEntry, ...] = ()
     compensations: tuple[CompensationEntry, ...] = ()
+    fees: tuple[FeeEntry, ...] = ()
+    relays: tuple[RelayEntry, ...] = ()
+    cancelled_salts: tuple[tuple[Address, int], ...] = ()
+    burned_units: int | None = None
+    slashing: Bond | None = None
     parameters: Parameters | None = None
 
 
@@ -171,6 +280,13 @@ class LedgerState:
     proofs: dict[ProofHash, ProofEntry] = field(default_factory=dict[ProofHash, ProofEntry])
     credits: dict[tuple[Address, Address], int] = field(default_factory=dict[tuple[Address, Address], int])
     compensations: dict[Address, int] = field(default_factory=dict[Address, int])
+    fees: dict[Address, int] = field(default_factory=dict[Address, int])
+    relay_nonces: dict[Address, int] = field(default_factory=dict[Address, int])
+    cancelled_salts: set[tuple[Address, int]] = field(default_factory=set[tuple[Address, int]])
+    burned_units: int = 0
+    """Slashed, and not swept."""
+    slashing: Bond = NO_BOND
+    """Declared by the market; the registry's word on where it goes comes next."""
 
     @classmethod
     def empty(cls, parameters: Parameters) -> "LedgerState":
@@ -186,32 +302,51 @@ class LedgerState:
         self.proofs.update((entry.proof_hash, entry) for entry in changes.proofs)
         self.credits.update(((entry.token, entry.account), entry.amount_units) for entry in changes.credits)
         self.compensations.update((entry.account, entry.amount_units) for entry in changes.compensations)
+        self.fees.update((entry.token, entry.amount_units) for entry in changes.fees)
+        self.relay_nonces.update((entry.account, entry.nonce) for entry in changes.relays)
+        self.cancelled_salts.update(changes.cancelled_salts)
         for gpu in changes.gpus:
             if gpu.unit_id is None:
                 self.gpus.pop(gpu.gpu_id, None)
             else:
                 self.gpus[gpu.gpu_id] = gpu.unit_id
+        if changes.burned_units is not None:
+            self.burned_units = changes.burned_units
+        if changes.slashing is not None:
+            self.slashing = changes.slashing
         if changes.parameters is not None:
             self.parameters = changes.parameters
 
 
-def expect(event: Event, what: str, expected: object, actual: object) -> None:
+def expect(event: Located, what: str, expected: object, actual: object) -> None:
     """InvariantBroken where the two differ."""
     if expected != actual:
         raise broken(event, what, expected, actual)
 
 
-def broken(event: Event, what: str, expected: object, actual: object) -> InvariantBroken:
+def broken(event: Located, what: str, expected: object, actual: object) -> InvariantBroken:
     position = event.position
     subject = f"{type(event).__name__} at block {position.block_number}, log {position.log_index}: {what}"
     return InvariantBroken(_text(expected), _text(actual), subject=subject)
 
 
-def known(event: Event, what: str, entry: E | None) -> E:
+def known(event: Located, what: str, entry: E | None) -> E:
     """`entry`, which an earlier event must have made. InvariantBroken where it is None."""
     if entry is None:
         raise broken(event, what, "known from an earlier event", "unknown")
     return entry
+
+
+def open_lease(state: LedgerState, event: LeaseEvent) -> "LeaseEntry":
+    """The event's lease, which must be open."""
+    lease = known(event, "lease", state.leases.get(event.lease_id))
+    expect(event, "status", LeaseStatus.OPEN, lease.status)
+    return lease
+
+
+def credited(state: LedgerState, token: Address, account: Address, amount_units: int) -> CreditEntry:
+    """The account's credit, so much more than before."""
+    return CreditEntry(token, account, state.credits.get((token, account), 0) + amount_units)
 
 
 def _text(value: object) -> object:

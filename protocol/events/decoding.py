@@ -1,0 +1,132 @@
+"""Logs and JSON as events: strict, since what is not understood must not be passed over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from eth_abi.exceptions import DecodingError
+
+from protocol.abi import Entry, entries
+from protocol.abi_bytes import abi_decode
+from protocol.codec import Codec, read_object, write_object
+from protocol.errors import BadInput, UnknownEvent
+from protocol.events import court, market, quorum, registry
+from protocol.events.event import Event
+from protocol.logs import LogEntry, LogPosition
+from protocol.manifest import DeploymentManifest
+from protocol.structs import REGISTRY
+from protocol.units import Address, shorten, to_hex
+
+EVENTS: Final[Mapping[str, type[Event]]] = {
+    cls.__name__: cls
+    for cls in Event.__subclasses__()
+    if cls.__module__ in {module.__name__ for module in (court, market, quorum, registry)}
+}
+
+Emitters = Mapping[Address, str]
+"""Which of our contracts lives where."""
+
+_CONTRACTS: Final = ("ProviderRegistry", "LeaseMarket", "OracleQuorum", "ComputeCourt")
+# EIP712DomainChanged is in the ABI because a library declares it; our contracts never emit it.
+_NEVER_EMITTED: Final = frozenset({"EIP712DomainChanged"})
+_OWN_NAMES: Final = {
+    ("ComputeCourt", "Withdrawn"): "CourtWithdrawn",
+    ("ComputeCourt", "BurnedSwept"): "CourtBurnedSwept",
+}
+"""Of events that another contract has under the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    """Made once per event: which topics and which data make which fields."""
+
+    cls: type[Event]
+    codecs: tuple[tuple[str, Codec], ...]
+    indexed: tuple[tuple[str, str], ...]  # name, ABI type
+    data_names: tuple[str, ...]
+    data_types: tuple[str, ...]
+
+    @classmethod
+    def of(cls, contract: str, entry: Entry) -> "_Decoder":
+        data = [field for field in entry.fields if not field.indexed]
+        return cls(
+            cls=EVENTS[class_name(contract, entry)],
+            codecs=tuple((field.name, REGISTRY.codec_of(field)) for field in entry.fields),
+            indexed=tuple((field.name, field.abi_type) for field in entry.fields if field.indexed),
+            data_names=tuple(field.name for field in data),
+            data_types=tuple(field.canonical_type for field in data),
+        )
+
+    def decode(self, log: LogEntry) -> Event:
+        topics = log.topics[1:]
+        if len(topics) != len(self.indexed):
+            raise UnknownEvent(
+                f"{self.cls.__name__}: expected {len(self.indexed)} indexed fields, got {len(topics)}"
+            )
+        raw: dict[str, Any] = dict(zip(self.data_names, abi_decode(self.data_types, log.data), strict=True))
+        for (name, abi_type), topic in zip(self.indexed, topics, strict=True):
+            raw[name] = abi_decode((abi_type,), topic)[0]
+        return self.cls(log.position, **{name: codec.from_abi(raw[name]) for name, codec in self.codecs})
+
+
+def class_name(contract: str, entry: Entry) -> str:
+    """Of the class that stands for an event of this contract."""
+    return _OWN_NAMES.get((contract, entry.name), entry.name)
+
+
+def emitters(manifest: DeploymentManifest) -> Emitters:
+    return {
+        manifest.registry: "ProviderRegistry",
+        manifest.market: "LeaseMarket",
+        manifest.quorum: "OracleQuorum",
+        manifest.court: "ComputeCourt",
+    }
+
+
+def decode(log: LogEntry, emitters: Emitters) -> Event:
+    """The event that a log of one of our contracts holds. UnknownEvent where it holds none."""
+    contract = emitters.get(log.address)
+    if contract is None:
+        raise UnknownEvent(f"log {log.position.log_index}: expected one of our contracts, got {log.address}")
+    decoder = _BY_TOPIC[contract].get(log.topics[0]) if log.topics else None
+    if decoder is None:
+        topic = to_hex(log.topics[0]) if log.topics else "none"
+        raise UnknownEvent(f"log {log.position.log_index} of {contract} {log.address}: unknown topic {topic}")
+    try:
+        return decoder.decode(log)
+    except (DecodingError, BadInput, UnicodeDecodeError) as error:
+        raise UnknownEvent(f"{decoder.cls.__name__}: malformed log: {error}") from error
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """As `structs.to_json`, with "event" and "position" before the fields."""
+    name = type(event).__name__
+    fields = write_object(_BY_NAME[name].codecs, event)
+    return {"event": name, "position": event.position.to_json(), **fields}
+
+
+def from_json(data: object) -> Event:
+    """Strict inverse of `to_json`; BadInput otherwise."""
+    if not isinstance(data, dict):
+        raise BadInput(f"event: expected an object, got {shorten(data)}")
+    found = dict(cast(dict[str, Any], data))
+    name, position = found.pop("event", None), found.pop("position", None)
+    decoder = _BY_NAME.get(name) if isinstance(name, str) else None
+    if decoder is None:
+        raise BadInput(f"event: expected the name of an event, got {shorten(name)}")
+    return decoder.cls(
+        LogPosition.from_json(position), **read_object(decoder.codecs, found, decoder.cls.__name__)
+    )
+
+
+_BY_TOPIC: Final[Mapping[str, Mapping[bytes, _Decoder]]] = {
+    contract: {
+        entry.topic: _Decoder.of(contract, entry)
+        for entry in entries(contract, "event").values()
+        if entry.name not in _NEVER_EMITTED
+    }
+    for contract in _CONTRACTS
+}
+_BY_NAME: Final[Mapping[str, _Decoder]] = {
+    decoder.cls.__name__: decoder for found in _BY_TOPIC.values() for decoder in found.values()
+}
