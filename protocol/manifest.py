@@ -27,6 +27,8 @@ _KEYS: Final = (
     "quorum",
     "court",
     "timelock",
+    "owner",
+    "treasury",
     "stake_token",
     "wrapped_native",
     "tokens",
@@ -95,8 +97,9 @@ class DeploymentParameters:
 class DeploymentManifest:
     """`block_number` is where the first contract was made: no event of ours is older.
 
-    `market` answers for `amendments` and `succession`, which hold code of it and nothing else. The zero
-    address: of `wrapped_native`, the market takes no native coin; of `timelock`, another account owns it.
+    `market` answers for `amendments` and `succession`, which hold code of it and nothing else. `owner`, of
+    market and quorum, and `treasury` are the first ones. `timelock` and `wrapped_native` are the zero address
+    where there is none.
     """
 
     chain_id: int
@@ -108,6 +111,8 @@ class DeploymentManifest:
     quorum: Address
     court: Address
     timelock: Address
+    owner: Address
+    treasury: Address
     stake_token: Address
     wrapped_native: Address
     tokens: Mapping[str, TokenInfo]
@@ -126,6 +131,8 @@ class DeploymentManifest:
             "quorum": self.quorum,
             "court": self.court,
             "timelock": self.timelock,
+            "owner": self.owner,
+            "treasury": self.treasury,
             "stake_token": self.stake_token,
             "wrapped_native": self.wrapped_native,
             "tokens": {
@@ -154,6 +161,8 @@ class DeploymentManifest:
             quorum=parse_address(found["quorum"], "manifest.quorum"),
             court=parse_address(found["court"], "manifest.court"),
             timelock=parse_address(found["timelock"], "manifest.timelock"),
+            owner=parse_address(found["owner"], "manifest.owner"),
+            treasury=parse_address(found["treasury"], "manifest.treasury"),
             stake_token=parse_address(found["stake_token"], "manifest.stake_token"),
             wrapped_native=parse_address(found["wrapped_native"], "manifest.wrapped_native"),
             tokens=_mapping(found["tokens"], "manifest.tokens", _token),

@@ -8,19 +8,49 @@ import pytest
 
 from protocol.errors import BadInput
 from protocol.manifest import DeploymentManifest, DeploymentParameters, TokenInfo, load, save
-from protocol.units import Digest, Seconds, address_of
+from protocol.units import ZERO_ADDRESS, Digest, Seconds, Units, address_of
 
-MARKET, REGISTRY, TOKEN = (address_of(bytes([i]) * 20) for i in (0x0A, 0x0B, 0x0C))
+MARKET, REGISTRY, TOKEN, AMENDMENTS, SUCCESSION, QUORUM, COURT, OWNER, TREASURY = (
+    address_of(bytes([i]) * 20) for i in range(0x0A, 0x13)
+)
 MANIFEST = DeploymentManifest(
     chain_id=31_337,
     block_number=3,
     market=MARKET,
+    amendments=AMENDMENTS,
+    succession=SUCCESSION,
     registry=REGISTRY,
+    quorum=QUORUM,
+    court=COURT,
+    timelock=ZERO_ADDRESS,
+    owner=OWNER,
+    treasury=TREASURY,
     stake_token=TOKEN,
+    wrapped_native=ZERO_ADDRESS,
     tokens={"dUSD": TokenInfo(TOKEN, 6)},
     code_hashes={MARKET: Digest(b"\1" * 32)},
     transactions={"market": b"\2" * 32},
-    parameters=DeploymentParameters(Seconds(8), Seconds(10), Seconds(10), 100),
+    parameters=DeploymentParameters(
+        challenge_seconds=Seconds(8),
+        proof_grace_seconds=Seconds(10),
+        answer_seconds=Seconds(6),
+        unbonding_seconds=Seconds(10),
+        rotation_seconds=Seconds(3),
+        exit_seconds=Seconds(60),
+        fee_bps=100,
+        threshold=2,
+        committee_size=3,
+        draw_delay_blocks=4,
+        draw_seconds=Seconds(9),
+        data_seconds=Seconds(5),
+        commit_seconds=Seconds(5),
+        reveal_seconds=Seconds(5),
+        clock_seconds=Seconds(10),
+        timelock_seconds=Seconds(0),
+        member_bond=Units(100 * 10**18),
+        challenge_bond=Units(10 * 10**18),
+        absence_penalty=Units(10**18),
+    ),
 )
 
 
@@ -62,6 +92,9 @@ def test_token_symbol__known_or_not__is_shown() -> None:
         {"transactions": {"market": None}},
         {"parameters": {"challenge_seconds": 1}},
         {"parameters": {**MANIFEST.to_json()["parameters"], "fee_bps": 1.5}},
+        {"parameters": {**MANIFEST.to_json()["parameters"], "member_bond": 5}},
+        {"parameters": {**MANIFEST.to_json()["parameters"], "member_bond": "05"}},
+        {"parameters": {**MANIFEST.to_json()["parameters"], "member_bond": str(1 << 96)}},
     ],
 )
 def test_from_json__malformed__is_refused(changes: dict[str, Any]) -> None:
