@@ -22,15 +22,15 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from protocol.abi import load_abi
+from protocol.abi import canonical_type
 from protocol.calls import Call
 from protocol.chain import connect, disconnect, read_block, rpc
-from protocol.contracts import Market, Registry, Token
+from protocol.contracts import Market, Quorum, Registry, Token
 from protocol.errors import ChainUnavailable, RpcError
 from protocol.keccak import keccak256
 from protocol.manifest import DeploymentManifest, DeploymentParameters, TokenInfo
 from protocol.outbox import Receipt
-from protocol.units import Address, Digest, Seconds, address_bytes, address_of, to_hex
+from protocol.units import ZERO_ADDRESS, Address, Digest, Seconds, Units, address_bytes, address_of, to_hex
 
 ROOT = Path(__file__).resolve().parent.parent
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
@@ -41,6 +41,7 @@ MEMORY_BYTES = 16 << 30
 ACCOUNTS = 10
 BALANCE_WEI = 10**24
 FEE_WEI = 10**11
+BLOCK_GAS = 200_000_000
 
 
 @functools.cache
@@ -120,7 +121,7 @@ class Anvil:
 
 @dataclass(slots=True)
 class Deployment:
-    """Our contracts on a chain. `owner` deployed them and owns the market; anybody may mint the tokens."""
+    """Our contracts on a chain. `owner` deployed and owns them; anybody may mint the tokens."""
 
     anvil: Anvil
     manifest: DeploymentManifest
@@ -128,8 +129,10 @@ class Deployment:
     treasury: Address
     market: Market
     registry: Registry
+    quorum: Quorum
     stake_token: Token
     payment_token: Token
+    wrapped_native: Token
 
 
 @contextmanager
@@ -139,6 +142,8 @@ def run_anvil(
     """A chain on a free port that ends with the block, and with this process if it is killed."""
     port = port or free_port()
     command = [str(ANVIL), "--port", str(port), "--chain-id", str(CHAIN_ID), "--accounts", "1", "--silent"]
+    # A whole deployment in one block.
+    command += ["--gas-limit", str(BLOCK_GAS)]
     mining = ["--no-mining"] if block_time_seconds is None else ["--block-time", str(block_time_seconds)]
     process = subprocess.Popen(
         [*command, *mining, *arguments],
@@ -160,66 +165,140 @@ def run_anvil(
         process.wait()
 
 
+CREATED = (
+    "stake token",
+    "payment token",
+    "DevWrappedNative",
+    "OracleQuorum",
+    "ProviderRegistry",
+    "LeaseSuccession",
+    "LeaseAmendments",
+    "LeaseMarket",
+    "ComputeCourt",
+)
+
+
 def deploy(
     anvil: Anvil,
     challenge_seconds: int = 3,
     proof_grace_seconds: int = 5,
     unbonding_seconds: int = 3,
+    answer_seconds: int = 4,
     fee_bps: int = 100,
 ) -> Deployment:
-    """Tokens, registry and market; the market's owner is account 0, its treasury account 9."""
-    owner, treasury = account(0), address_of(address_bytes(account(9).address))
-    own = address_of(address_bytes(owner.address))
-    nonce = int(anvil.call("eth_getTransactionCount", own, "pending"), 16)
-    stake_token, payment_token, registry, market = (
-        contract_address(own, nonce + offset) for offset in range(4)
-    )
-    limits = (fee_bps, challenge_seconds, proof_grace_seconds)
-    market_web3 = Market(anvil.web3, market)
-    receipts = anvil.send_all(
-        owner,
-        [
-            (None, creation_code("DevToken", "GPGPU stake", "GPU", 18)),
-            (None, creation_code("DevToken", "Devnet USD", "dUSD", 6)),
-            (None, creation_code("ProviderRegistry", stake_token, market, unbonding_seconds)),
-            (None, creation_code("LeaseMarket", registry, own, treasury, *limits)),
-            (market_web3.build_allow_token(payment_token, True), b""),
-        ],
-    )
+    """Tokens and contracts; the owner is account 0, the treasury account 9; the quorum has no members yet."""
     parameters = DeploymentParameters(
         challenge_seconds=Seconds(challenge_seconds),
         proof_grace_seconds=Seconds(proof_grace_seconds),
+        answer_seconds=Seconds(answer_seconds),
         unbonding_seconds=Seconds(unbonding_seconds),
+        rotation_seconds=Seconds(1),
+        exit_seconds=Seconds(60),
         fee_bps=fee_bps,
+        threshold=2,
+        committee_size=3,
+        draw_delay_blocks=2,
+        draw_seconds=Seconds(5),
+        data_seconds=Seconds(3),
+        commit_seconds=Seconds(3),
+        reveal_seconds=Seconds(3),
+        clock_seconds=Seconds(5),
+        timelock_seconds=Seconds(0),
+        member_bond=Units(100 * 10**18),
+        challenge_bond=Units(10 * 10**18),
+        absence_penalty=Units(10**18),
     )
+    owner, treasury = account(0), address_of(address_bytes(account(9).address))
+    own = address_of(address_bytes(owner.address))
+    nonce = int(anvil.call("eth_getTransactionCount", own, "pending"), 16)
+    at = {name: contract_address(own, nonce + offset) for offset, name in enumerate(CREATED)}
+    market = Market(anvil.web3, at["LeaseMarket"])
+    created = [(None, code) for code in _creation_codes(at, own, treasury, parameters)]
+    allowed = [
+        (market.build_set_token(at[token], True, fee_bps), b"")
+        for token in ("payment token", "DevWrappedNative")
+    ]
+    receipts = anvil.send_all(owner, [*created, *allowed])
     return Deployment(
         anvil=anvil,
-        manifest=_manifest(anvil, parameters, (stake_token, payment_token, registry, market), receipts),
+        manifest=_manifest(anvil, parameters, at, own, treasury, receipts),
         owner=owner,
         treasury=treasury,
-        market=market_web3,
-        registry=Registry(anvil.web3, registry),
-        stake_token=Token(anvil.web3, stake_token),
-        payment_token=Token(anvil.web3, payment_token),
+        market=market,
+        registry=Registry(anvil.web3, at["ProviderRegistry"]),
+        quorum=Quorum(anvil.web3, at["OracleQuorum"]),
+        stake_token=Token(anvil.web3, at["stake token"]),
+        payment_token=Token(anvil.web3, at["payment token"]),
+        wrapped_native=Token(anvil.web3, at["DevWrappedNative"]),
     )
+
+
+def _creation_codes(
+    at: dict[str, Address], owner: Address, treasury: Address, parameters: DeploymentParameters
+) -> list[bytes]:
+    """As `CREATED` has them."""
+    stake = at["stake token"]
+    market = (
+        *(at["ProviderRegistry"], at["ComputeCourt"], at["OracleQuorum"], at["DevWrappedNative"]),
+        *(owner, treasury),
+        *(parameters.challenge_seconds, parameters.proof_grace_seconds, parameters.answer_seconds),
+    )
+    quorum = (
+        *(parameters.member_bond, parameters.rotation_seconds),
+        *(parameters.exit_seconds, parameters.threshold),
+    )
+    court = (
+        *(parameters.challenge_bond, parameters.absence_penalty),
+        *(parameters.committee_size, parameters.draw_delay_blocks, parameters.draw_seconds),
+        *(parameters.data_seconds, parameters.commit_seconds, parameters.reveal_seconds),
+        parameters.clock_seconds,
+    )
+    registry = (stake, at["LeaseMarket"], at["OracleQuorum"], parameters.unbonding_seconds)
+    contracts = (at["LeaseMarket"], at["ProviderRegistry"], at["OracleQuorum"])
+    return [
+        creation_code("DevToken", "GPGPU stake", "GPU", 18),
+        creation_code("DevToken", "Devnet USD", "dUSD", 6),
+        creation_code("DevWrappedNative"),
+        creation_code("OracleQuorum", stake, at["ComputeCourt"], owner, *quorum),
+        creation_code("ProviderRegistry", *registry),
+        creation_code("LeaseSuccession", market),
+        creation_code("LeaseAmendments", market, at["LeaseSuccession"]),
+        creation_code("LeaseMarket", market, at["LeaseAmendments"]),
+        creation_code("ComputeCourt", *contracts, court),
+    ]
 
 
 def _manifest(
     anvil: Anvil,
     parameters: DeploymentParameters,
-    addresses: tuple[Address, Address, Address, Address],
+    at: dict[str, Address],
+    owner: Address,
+    treasury: Address,
     receipts: list[Receipt],
 ) -> DeploymentManifest:
-    stake_token, payment_token, registry, market = addresses
     return DeploymentManifest(
         chain_id=anvil.chain_id,
         block_number=receipts[0].block_number,
-        market=market,
-        registry=registry,
-        stake_token=stake_token,
-        tokens={"GPU": TokenInfo(stake_token, 18), "dUSD": TokenInfo(payment_token, 6)},
-        code_hashes={address: _code_hash(anvil, address) for address in addresses},
-        transactions={"market": receipts[3].transaction_hash, "registry": receipts[2].transaction_hash},
+        market=at["LeaseMarket"],
+        amendments=at["LeaseAmendments"],
+        succession=at["LeaseSuccession"],
+        registry=at["ProviderRegistry"],
+        quorum=at["OracleQuorum"],
+        court=at["ComputeCourt"],
+        timelock=ZERO_ADDRESS,
+        owner=owner,
+        treasury=treasury,
+        stake_token=at["stake token"],
+        wrapped_native=at["DevWrappedNative"],
+        tokens={
+            "GPU": TokenInfo(at["stake token"], 18),
+            "dUSD": TokenInfo(at["payment token"], 6),
+            "WNC": TokenInfo(at["DevWrappedNative"], 18),
+        },
+        code_hashes={address: _code_hash(anvil, address) for address in at.values()},
+        transactions={
+            name: receipt.transaction_hash for name, receipt in zip(CREATED, receipts, strict=False)
+        },
         parameters=parameters,
     )
 
@@ -228,10 +307,11 @@ def creation_code(contract: str, *arguments: object) -> bytes:
     """What the creating transaction carries: the compiler's code and the constructor's arguments."""
     path = ARTIFACTS / f"{contract}.sol" / f"{contract}.json"
     assert path.is_file(), f"expected {path}; run: node_modules/.bin/forge build"
-    code = json.loads(path.read_text())["bytecode"]["object"]
-    constructor = next((item for item in load_abi(contract) if item["type"] == "constructor"), {"inputs": []})
-    types = [component["type"] for component in constructor["inputs"]]
-    return bytes.fromhex(code.removeprefix("0x")) + abi_encode(types, arguments)
+    artifact = json.loads(path.read_text())
+    constructor = next((item for item in artifact["abi"] if item["type"] == "constructor"), {"inputs": []})
+    types = [canonical_type(component) for component in constructor["inputs"]]
+    code = bytes.fromhex(artifact["bytecode"]["object"].removeprefix("0x"))
+    return code + abi_encode(types, arguments)
 
 
 def contract_address(creator: Address, nonce: int) -> Address:
