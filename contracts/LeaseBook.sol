@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { Ownable, Ownable2Step } from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -266,9 +267,11 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         _requireValid(account, _hashTypedDataV4(structHash), signature);
     }
 
-    /// EOA or EIP-1271.
+    /// ECDSA first: asking whether an account has code costs as much as recovering its key.
     function _requireValid(address account, bytes32 digest, bytes calldata signature) internal view {
-        if (!SignatureChecker.isValidSignatureNowCalldata(account, digest, signature)) {
+        (address signer, ECDSA.RecoverError error,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (error == ECDSA.RecoverError.NoError && signer == account) return;
+        if (!SignatureChecker.isValidERC1271SignatureNowCalldata(account, digest, signature)) {
             revert SignatureInvalid(account, digest);
         }
     }

@@ -1,0 +1,1 @@
+"""Mutation testing of the contracts: how many small wrong changes do the tests notice?"""
