@@ -70,6 +70,7 @@ class DisputeKind(IntEnum):
     JOB = 1
     AVAILABILITY = 2
     BISECTION = 3
+    TRACE = 4
 
 
 class Phase(IntEnum):

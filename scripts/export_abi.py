@@ -11,7 +11,10 @@ from protocol.abi import CONTRACTS
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "protocol" / "abi"
-DELEGATES = {"LeaseMarket": ("LeaseAmendments", "LeaseSuccession")}
+DELEGATES = {
+    "LeaseMarket": ("LeaseAmendments", "LeaseSuccession"),
+    "ComputeCourt": ("CourtProceedings",),
+}
 """Contracts whose code answers at another's address: callers see one contract with the functions of all."""
 _CALLABLE = ("function", "event", "error")
 

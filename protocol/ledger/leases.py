@@ -223,6 +223,7 @@ def _following(state: LedgerState, event: events.FailedOver, lease: LeaseEntry) 
     expect(event, "next lease's token", old.offer.token, new.offer.token)
     expect(event, "policy given", False, old.policy_hash == ZERO_DIGEST)
     expect(event, "transfers before", 0, lease.transfers)
+    expect(event, "next lease's hops before", 0, following.hops)
     return following
 
 

@@ -35,6 +35,13 @@ STRUCTS = (
     "CompletionProof",
     "FailoverPolicy",
     "SignedRequest",
+    "Acceptance",
+    "OrderAcknowledgement",
+    "Yield",
+    "Outage",
+    "LeaseTransfer",
+    "RelayedCall",
+    "GpuAttestation",
 )
 EACH = 6
 CHAIN_ID = 31_337
@@ -46,8 +53,8 @@ PATTERN = 251
 
 
 def main() -> None:
-    source = random.Random(SEED)  # the same file on every machine
     for name, make in VECTORS.items():
+        source = random.Random(f"{SEED}/{name}")  # the same file on every machine
         (FOLDER / f"{name}.json").write_text(json.dumps(make(source), indent=1) + "\n")
 
 

@@ -143,6 +143,7 @@ def evidence_of(
         previous_proof=NO_PROOF,
         proven_seconds=proven_seconds,
         jobs_completed=len(receipts),
+        leaf_count=len(receipts),
         jobs_root=jobs_root(digest(DOMAIN, item.receipt) for item in receipts),
         availability_root=availability_root(digest(DOMAIN, item.heartbeat) for item in heartbeats),
         energy_joules=5,

@@ -19,6 +19,7 @@ from scripts import export_abi
         ("feeBps", "fee_bps"),
         ("salt", "salt"),
         ("gpuIds", "gpu_ids"),
+        ("from", "from_"),
     ],
 )
 def test_snake_case__name_in_solidity__is_the_one_in_python(name: str, expected: str) -> None:
@@ -34,7 +35,7 @@ def test_entries__names__are_not_overloaded(contract: str) -> None:
 
 
 def test_canonical_type__nested_struct__is_spelled_out() -> None:
-    (terms,) = entries("LeaseMarket", "function")["open"].fields
+    terms, _ = entries("LeaseMarket", "function")["open"].fields
     assert canonical_type(terms.component).startswith(
         "((address,bytes32,bytes32,uint16,address,uint96,uint8,"
     )
@@ -46,10 +47,12 @@ def test_canonical_type__nested_struct__is_spelled_out() -> None:
 @pytest.fixture
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Artifacts as forge writes them, and a copy of the exported files beside them."""
-    for contract in CONTRACTS:
+    built = (*CONTRACTS, *(name for names in export_abi.DELEGATES.values() for name in names))
+    for contract in built:
+        abi = load_abi(contract) if contract in CONTRACTS else []
         artifact = tmp_path / "forge" / f"{contract}.sol" / f"{contract}.json"
         artifact.parent.mkdir(parents=True)
-        artifact.write_text(json.dumps({"abi": copy.deepcopy(load_abi(contract)), "bytecode": {}}))
+        artifact.write_text(json.dumps({"abi": abi, "bytecode": {}}))
     target = tmp_path / "abi"
     target.mkdir()
     for path in export_abi.TARGET.glob("*.json"):
@@ -84,6 +87,18 @@ def test_export__contract_changed__fails_the_check_until_exported(build: Path) -
     assert run(build)[0] == 0
     assert run(build, "--check")[0] == 0
     assert not (export_abi.TARGET / "Stale.json").exists()
+
+
+def test_export__delegates_of_a_contract__add_what_callers_can_call(build: Path) -> None:
+    whole = load_abi("LeaseMarket")
+    own = [entry for entry in whole if entry.get("name") != "failover"]
+    (build / "LeaseMarket.sol" / "LeaseMarket.json").write_text(json.dumps({"abi": own}))
+    assert run(build, "--check")[0] == 1
+    others = [entry for entry in whole if entry.get("name") in ("failover", "open", "LeaseOpened")]
+    noise: list[dict[str, object]] = [{"type": "constructor", "inputs": []}, {"type": "fallback"}]
+    delegate = build / "LeaseSuccession.sol" / "LeaseSuccession.json"
+    delegate.write_text(json.dumps({"abi": [*noise, *others]}))
+    assert run(build, "--check")[0] == 0
 
 
 def test_export__not_built__says_how_to(build: Path) -> None:

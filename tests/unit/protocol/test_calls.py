@@ -28,13 +28,13 @@ def test_encode_call__withdraw__is_selector_and_words() -> None:
 
 
 def test_encode_call__value_out_of_its_type__is_refused() -> None:
-    with pytest.raises(BadInput, match="setFee"):
-        encode_call(FUNCTIONS["setFee"], (2**16,))
+    with pytest.raises(BadInput, match="setToken"):
+        encode_call(FUNCTIONS["setToken"], (TOKEN, True, 2**16))
 
 
 def test_decode_outputs__of_another_contract__are_refused() -> None:
-    with pytest.raises(BadInput, match="feeBps: expected its outputs, got 0 bytes"):
-        decode_outputs(FUNCTIONS["feeBps"], b"")
+    with pytest.raises(BadInput, match="feesOf: expected its outputs, got 0 bytes"):
+        decode_outputs(FUNCTIONS["feesOf"], b"")
 
 
 def test_decode_revert__custom_error__has_name_and_arguments() -> None:

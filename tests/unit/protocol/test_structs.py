@@ -18,6 +18,7 @@ from protocol.structs import (
     STRUCTS,
     JobLimits,
     JobOrder,
+    LeaseFlag,
     LeaseState,
     Offer,
     abi_tuple,
@@ -29,7 +30,8 @@ from protocol.structs import (
 from protocol.units import Digest, LeaseId
 from tests.unit.protocol.values import values_of
 
-TYPES_SOL = Path(__file__).parents[3] / "contracts" / "libraries" / "Types.sol"
+CONTRACTS = Path(__file__).parents[3] / "contracts"
+DECLARING = ("libraries/Types.sol", "interfaces/ICourtBook.sol")
 ANY_STRUCT = st.sampled_from(sorted(STRUCTS)).flatmap(lambda name: values_of(STRUCTS[name]))
 
 ORDER = JobOrder(
@@ -50,9 +52,16 @@ def test_struct__fields__are_those_of_the_abi(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ENUMS))
 def test_enum__members__are_those_of_solidity(name: str) -> None:
-    source = re.search(rf"enum {name} \{{(.*?)\}}", TYPES_SOL.read_text(), re.DOTALL)
+    sources = "".join((CONTRACTS / path).read_text() for path in DECLARING)
+    source = re.search(rf"enum {name} \{{(.*?)\}}", sources, re.DOTALL)
     assert source is not None
     assert [member.name for member in ENUMS[name]] == re.findall(r"\w+", source.group(1))
+
+
+def test_lease_flag__bits__are_those_of_solidity() -> None:
+    source = (CONTRACTS / "libraries/Types.sol").read_text()
+    bits = re.findall(r"uint8 internal constant (\w+) = (\d+);", source)
+    assert {flag.name: flag.value for flag in LeaseFlag} == {name: int(bit) for name, bit in bits}
 
 
 @given(ANY_STRUCT)

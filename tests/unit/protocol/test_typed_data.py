@@ -49,7 +49,10 @@ def eth_account_types(name: str, found: dict[str, list[dict[str, str]]]) -> dict
 def message_of(name: str, members: tuple[Any, ...]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for field, member in zip(struct_fields(name), members, strict=True):
-        named[field.abi_name] = message_of(field.struct, member) if field.struct else member
+        if field.struct and isinstance(member, list):
+            named[field.abi_name] = [message_of(field.struct, item) for item in member]
+        else:
+            named[field.abi_name] = message_of(field.struct, member) if field.struct else member
     return named
 
 

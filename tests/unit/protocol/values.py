@@ -1,11 +1,13 @@
-"""Random values of every struct, drawn from the ABI that describes them."""
+"""Random values of every struct and event, drawn from the ABI that describes them."""
 
 from typing import Any
 
 from hypothesis import strategies as st
 
-from protocol.abi import Field, struct_fields
+from protocol.abi import Entry, Field, struct_fields
 from protocol.codec import integer_range
+from protocol.events import Event
+from protocol.logs import LogPosition
 from protocol.structs import ENUMS, STRUCTS
 from protocol.units import address_of
 
@@ -16,6 +18,12 @@ def values_of(cls: type) -> st.SearchStrategy[Any]:
     """Any value of the struct that its Solidity twin could hold."""
     members = {field.name: _field(field, field.abi_type) for field in struct_fields(cls.__name__)}
     return st.builds(cls, **members)
+
+
+def event_values_of(cls: type[Event], entry: Entry, position: LogPosition) -> st.SearchStrategy[Event]:
+    """Any event of the class that a log could hold."""
+    members = {field.name: _field(field, field.abi_type) for field in entry.fields}
+    return st.builds(cls, position=st.just(position), **members)
 
 
 def _field(field: Field, abi_type: str) -> st.SearchStrategy[Any]:
