@@ -6,8 +6,9 @@ import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import { IProviderRegistry } from "./interfaces/IProviderRegistry.sol";
+import { IOracleQuorum } from "./interfaces/IOracleQuorum.sol";
 import { ExactTransfer } from "./libraries/ExactTransfer.sol";
-import { Offer, Unit } from "./libraries/Types.sol";
+import { Unit } from "./libraries/Types.sol";
 
 /// @title Providers, their stakes and their units
 contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
@@ -16,13 +17,14 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     struct UnitRecord {
         // slot 0
         address provider; // zero: unknown
-        uint16 gpuCount;
+        uint64 offerTag; // of what its offers must say; zero: evicted
         uint32 vramMiB;
         // slot 1: never zero, so that booking costs no new slot
         uint168 bookedHours;
         uint40 registeredAt;
         // slot 2
         address worker;
+        uint16 gpuCount;
         // slots 3 to 6
         bytes32 gpuClass;
         bytes32 encryptionKey;
@@ -31,9 +33,11 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     }
 
     uint256 public constant MAX_GPUS_PER_UNIT = 64;
+    address private constant NOBODY = 0x000000000000000000000000000000000000dEaD;
 
     address public immutable override STAKE_TOKEN;
     address public immutable override MARKET;
+    IOracleQuorum public immutable override QUORUM;
     uint32 public immutable override UNBONDING_SECONDS;
 
     mapping(address provider => StakeAccount) private _accounts;
@@ -41,16 +45,20 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     mapping(address account => uint96 amount) private _compensations;
     mapping(bytes32 unitId => UnitRecord) private _units;
     mapping(bytes32 gpuId => bytes32 unitId) private _unitOfGpu;
+    uint256 public override burned;
 
     modifier onlyMarket() {
         if (msg.sender != MARKET) revert OnlyMarket(MARKET, msg.sender);
         _;
     }
 
-    constructor(address stakeToken, address market, uint32 unbondingSeconds) {
-        if (stakeToken == address(0) || market == address(0)) revert ZeroAddress();
+    constructor(address stakeToken, address market, IOracleQuorum quorum, uint32 unbondingSeconds) {
+        if (stakeToken == address(0) || market == address(0) || address(quorum) == address(0)) {
+            revert ZeroAddress();
+        }
         STAKE_TOKEN = stakeToken;
         MARKET = market;
+        QUORUM = quorum;
         UNBONDING_SECONDS = unbondingSeconds;
     }
 
@@ -116,11 +124,12 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         _claimGpus(unitId, gpuIds);
         _units[unitId] = UnitRecord({
             provider: unit.provider,
-            gpuCount: unit.gpuCount,
+            offerTag: _offerTag(unit.gpuClass, unit.gpuCount),
             vramMiB: unit.vramMiB,
             bookedHours: 0,
             registeredAt: SafeCast.toUint40(block.timestamp),
             worker: unit.worker,
+            gpuCount: unit.gpuCount,
             gpuClass: unit.gpuClass,
             encryptionKey: unit.encryptionKey,
             nodeId: unit.nodeId,
@@ -136,7 +145,8 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         bytes32 gpuIdsHash = keccak256(abi.encode(gpuIds));
         if (gpuIdsHash != unit.gpuIdsHash) revert GpuIdsMismatch(unit.gpuIdsHash, gpuIdsHash);
         for (uint256 i = 0; i < gpuIds.length; ++i) {
-            delete _unitOfGpu[gpuIds[i]];
+            // Another unit may have been attested to hold it meanwhile.
+            if (_unitOfGpu[gpuIds[i]] == unitId) delete _unitOfGpu[gpuIds[i]];
         }
         delete _units[unitId];
         emit UnitRetired(unitId, msg.sender);
@@ -162,18 +172,29 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IProviderRegistry
-    function lock(Offer calldata offer, uint168 weeklyHours) external override onlyMarket {
-        UnitRecord storage unit = _units[offer.unitId];
+    function raiseEpoch() external override returns (uint24 epoch) {
+        epoch = _accounts[msg.sender].epoch + 1;
+        _accounts[msg.sender].epoch = epoch;
+        emit EpochRaised(msg.sender, epoch);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function lock(Booking calldata booking) external override onlyMarket {
+        UnitRecord storage unit = _units[booking.unitId];
         if (
-            unit.provider != offer.provider || unit.gpuCount != offer.gpuCount
-                || unit.gpuClass != offer.gpuClass
-        ) revert UnitMismatch(offer.unitId, unit.provider, unit.gpuClass, unit.gpuCount);
+            unit.provider != booking.provider
+                || unit.offerTag != _offerTag(booking.gpuClass, booking.gpuCount)
+        ) revert UnitMismatch(booking.unitId, unit.provider, unit.gpuClass, unit.gpuCount);
         uint168 booked = unit.bookedHours;
-        if (booked & weeklyHours != 0) revert HoursTaken(offer.unitId, booked, weeklyHours);
-        uint256 free = freeStakeOf(offer.provider);
-        if (offer.bond > free) revert InsufficientFreeStake(offer.bond, free);
-        unit.bookedHours = booked | weeklyHours;
-        _accounts[offer.provider].locked += offer.bond;
+        if (booked & booking.weeklyHours != 0) {
+            revert HoursTaken(booking.unitId, booked, booking.weeklyHours);
+        }
+        StakeAccount storage account = _accounts[booking.provider];
+        if (account.epoch != booking.epoch) revert EpochMismatch(account.epoch, booking.epoch);
+        uint256 free = freeStakeOf(booking.provider);
+        if (booking.bond > free) revert InsufficientFreeStake(booking.bond, free);
+        unit.bookedHours = booked | booking.weeklyHours;
+        account.locked += booking.bond;
     }
 
     /// @inheritdoc IProviderRegistry
@@ -182,17 +203,50 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IProviderRegistry
-    function releaseBond(address provider, address renter, uint96 bond, uint96 compensation)
-        external
-        override
-        onlyMarket
-    {
+    function release(
+        address provider,
+        bytes32 unitId,
+        uint168 weeklyHours,
+        uint96 bond,
+        address renter,
+        uint96 compensation
+    ) external override onlyMarket {
+        if (weeklyHours != 0) _units[unitId].bookedHours &= ~weeklyHours;
+        if (bond == 0) return;
         StakeAccount storage account = _accounts[provider];
         account.locked -= bond;
         if (compensation != 0) {
             account.stake -= compensation;
             _compensations[renter] += compensation;
         }
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function slash(
+        address provider,
+        uint96 bond,
+        address renter,
+        uint96 restitution,
+        address court,
+        uint96 reward
+    ) external override onlyMarket {
+        StakeAccount storage account = _accounts[provider];
+        account.locked -= bond;
+        account.stake -= bond;
+        uint96 burn = bond - restitution - reward;
+        _compensations[renter] += restitution;
+        _compensations[court] += reward;
+        burned += burn;
+        emit Slashed(provider, renter, restitution, reward, burn);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function sweepBurned() external override nonReentrant returns (uint256 amount) {
+        amount = burned;
+        if (amount == 0) revert NothingToWithdraw(NOBODY);
+        burned = 0;
+        emit BurnedSwept(amount);
+        IERC20(STAKE_TOKEN).push(NOBODY, amount);
     }
 
     /// @inheritdoc IProviderRegistry
@@ -261,10 +315,32 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         for (uint256 i = 0; i < gpuIds.length; ++i) {
             bytes32 gpuId = gpuIds[i];
             if (gpuId <= previous) revert GpuIdsNotAscending(previous, gpuId);
-            if (_unitOfGpu[gpuId] != bytes32(0)) revert GpuTaken(gpuId, _unitOfGpu[gpuId]);
+            _requireClaimable(unitId, gpuId);
             _unitOfGpu[gpuId] = unitId;
             previous = gpuId;
         }
+    }
+
+    /// What the quorum attested wins over what was claimed first: else a squatter who learnt an id would keep its owner out.
+    function _requireClaimable(bytes32 unitId, bytes32 gpuId) private {
+        bytes32 attested = QUORUM.attestedUnitOf(gpuId);
+        bytes32 holder = _unitOfGpu[gpuId];
+        if (attested == unitId) {
+            if (holder != bytes32(0) && _units[holder].offerTag != 0) {
+                _units[holder].offerTag = 0;
+                emit UnitEvicted(holder, unitId);
+            }
+            return;
+        }
+        if (holder != bytes32(0)) revert GpuTaken(gpuId, holder);
+        // Its provider may regroup attested GPUs, nobody else may claim them.
+        address owner = _units[attested].provider;
+        if (attested != bytes32(0) && owner != msg.sender) revert GpuTaken(gpuId, attested);
+    }
+
+    /// Zero is kept for evicted units. It catches a provider's own mistake only, so 64 bits do.
+    function _offerTag(bytes32 gpuClass, uint16 gpuCount) private pure returns (uint64) {
+        return uint64(uint256(keccak256(abi.encode(gpuClass, gpuCount)))) | 1;
     }
 
     function _unitOfCaller(bytes32 unitId) private view returns (UnitRecord storage unit) {
