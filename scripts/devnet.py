@@ -45,6 +45,8 @@ def up(folder_path: Path, port: int, oracle_port: int, workers: int) -> None:
     ):
         click.echo(f"chain at {network.anvil.rpc_url}", err=True)
         network.deploy()
+        network.open_quorum()
+        click.echo("quorum of 3 members, 2 of which decide", err=True)
         network.start_oracle()
         click.echo(f"oracle at {network.oracle_url}", err=True)
         for name, price in zip("abcd"[:workers], PRICES, strict=False):

@@ -1,4 +1,4 @@
-"""The provider's commands: stake, units, offers, money out."""
+"""The provider's commands: stake, units, offers listed or signed, money out."""
 
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,9 @@ def register(worker: Address, inventory: Path, node: str, **given: Any) -> None:
 @click.option("--max-seconds", type=click.IntRange(1), default=7 * DAY_SECONDS, show_default=True)
 @click.option("--notice-seconds", type=click.IntRange(0), default=300, show_default=True)
 @click.option("--valid-days", type=click.IntRange(1, 365), default=30, show_default=True)
+@click.option(
+    "--signed", is_flag=True, help="Sign the offer and print it instead: it costs nothing, a file does."
+)
 @WALLET
 def list_command(
     unit_id: UnitId,
@@ -78,11 +81,13 @@ def list_command(
     max_seconds: int,
     notice_seconds: int,
     valid_days: int,
+    signed: bool,
     **given: Any,
 ) -> None:
-    """List an offer of a unit; its hash goes to stdout."""
+    """List an offer of a unit; its hash goes to stdout, or with --signed the offer that renters take."""
     from scripts.client import providing
     from scripts.client.hours import parse_hours
+    from scripts.client.offers import signed_offer_text
 
     with Session(given) as session:
         tokens = session.chain.tokens
@@ -98,7 +103,33 @@ def list_command(
             bond=tokens.parse(session.manifest.stake_token, bond),
             valid_seconds=valid_days * DAY_SECONDS,
         )
-        click.echo(to_hex(providing.list_offer(session.purse, draft)))
+        if signed:
+            click.echo(signed_offer_text(providing.sign_offer(session.purse, draft)))
+        else:
+            click.echo(to_hex(providing.list_offer(session.purse, draft)))
+
+
+@cli.command()
+@click.option("--salt", type=click.IntRange(0, (1 << 256) - 1), help="Of the signed offer.")
+@click.option("--offer-file", type=options.FILE, help="The signed offer.")
+@click.option("--all", "everything", is_flag=True, help="Every offer of yours, listed or signed.")
+@WALLET
+def cancel(salt: int | None, offer_file: Path | None, everything: bool, **given: Any) -> None:
+    """Void signed offers of yours; leases already open keep their terms."""
+    from scripts.client import providing
+    from scripts.client.offers import read_signed_offer
+
+    if (salt is not None) + (offer_file is not None) + everything != 1:
+        raise click.UsageError("expected one of --salt, --offer-file and --all")
+    if offer_file is not None:
+        salt = read_signed_offer(offer_file).offer.salt
+    with Session(given) as session:
+        if salt is None:
+            epoch = providing.raise_epoch(session.purse)
+            click.echo(f"every offer before epoch {epoch} is void")
+        else:
+            providing.cancel_salt(session.purse, salt)
+            click.echo(f"what was signed with salt {salt} is void")
 
 
 @cli.command()

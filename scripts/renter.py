@@ -1,4 +1,4 @@
-"""The renter's commands: offers, launch, status, logs, download, notice, withdraw."""
+"""The renter's commands: offers, launch, status, logs, download; topup, extend, accept, notice; withdraw."""
 
 import sys
 import tempfile
@@ -18,11 +18,19 @@ from scripts.terminal.views import launch_document, show_jobs, show_launch, show
 
 if TYPE_CHECKING:
     from protocol.bodies import JobBody
-    from scripts.client.bundling import Bundle
-    from scripts.client.renting import Launch
-    from scripts.task import Task
+    from scripts.client.renting import Launch, Proposal
 
 REASONS = ("unspecified", "work_done", "owner_returns", "maintenance", "hardware_fault", "unreachable")
+CALENDAR = together(
+    click.option(
+        "--hours",
+        "rules",
+        multiple=True,
+        help='Lease these hours of the week: "mon-fri 18-24" (UTC); repeatable.',
+    ),
+    click.option("--start", help="Such as 2026-01-05T18:00Z. Default: now."),
+    click.option("--end", help="As --start, instead of the task's lease_seconds."),
+)
 MAX_ARTIFACT_BYTES = 64 << 30
 MAX_OUTPUT_FILES = 100_000
 
@@ -71,6 +79,8 @@ def offers(oracle_url: str, as_json: bool, gpu_class: str | None) -> None:
 @click.argument("task_file", type=options.FILE)
 @click.option("--lease", "lease_id", type=Bytes32(), help="Use this lease of yours instead of a new one.")
 @click.option("--offer", "offer_hash", type=Bytes32(), help="Rent this offer instead of the cheapest.")
+@click.option("--offer-file", type=options.FILE, help="Rent the signed offer in this file.")
+@CALENDAR
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--detach", "-d", is_flag=True, help="Do not wait for the jobs.")
 @together(*options.connection, options.oracle_url, *options.key, options.as_json)
@@ -78,6 +88,10 @@ def launch(
     task_file: Path,
     lease_id: LeaseId | None,
     offer_hash: bytes | None,
+    offer_file: Path | None,
+    rules: tuple[str, ...],
+    start: str | None,
+    end: str | None,
     yes: bool,
     detach: bool,
     as_json: bool,
@@ -89,12 +103,25 @@ def launch(
     """
     from scripts.client import renting
     from scripts.client.bundling import bundle_of
+    from scripts.client.offers import read_signed_offer
+    from scripts.client.schedules import schedule_of
     from scripts.task import load_task
 
+    if offer_file is not None and offer_hash is not None:
+        raise click.UsageError("--offer-file: expected no --offer beside it")
+    if lease_id is not None and (offer_hash, offer_file, rules, start, end) != (None, None, (), None, None):
+        raise click.UsageError("--lease: expected no offer, hours or times beside it: the lease has its own")
     task = load_task(task_file)
+    section = task.section
+    schedule = schedule_of(
+        section.lease_seconds, section.max_lease_seconds, rules or section.hours, start, end
+    )
+    offer = offer_hash if offer_file is None else read_signed_offer(offer_file)
     with Session(given) as session, bundle_of(task) as bundle:
         if lease_id is None:
-            prepared = _prepare_new(session, task, bundle, offer_hash, yes)
+            chain, oracle = session.chain, session.oracle
+            proposal = renting.propose(chain, oracle, task, bundle, offer, schedule)
+            prepared = _prepare_new(session, proposal, yes)
         else:
             prepared = renting.launch_on_lease(session.purse, session.oracle.lease(lease_id), task, bundle)
             jobs = len(prepared.orders)
@@ -109,15 +136,12 @@ def launch(
             _follow(session, prepared, quiet=as_json)
 
 
-def _prepare_new(
-    session: Session, task: "Task", bundle: "Bundle", offer_hash: bytes | None, yes: bool
-) -> "Launch":
+def _prepare_new(session: Session, proposal: "Proposal", yes: bool) -> "Launch":
     """Terms and orders of a new lease, once its plan was shown and agreed to."""
     from scripts.client import renting
 
-    proposal = renting.propose(session.chain, session.oracle, task, bundle, offer_hash)
     show_plan(proposal, session.chain.tokens)
-    session.purse.require(proposal.offer.offer.token, proposal.deposit_units, "escrow of the lease")
+    session.purse.require(proposal.offer.token, proposal.deposit_units, "escrow of the lease")
     _confirm(yes)
     # Only now: the lease starts seconds from here, however long the answer took.
     return renting.draft_launch(session.purse, proposal)
@@ -245,8 +269,54 @@ def notice(lease_id: LeaseId, reason: str, **given: Any) -> None:
     with Session(given) as session:
         terms = session.oracle.lease(lease_id).terms
         receipt = give_notice(session.purse, terms, NoticeReason[reason.upper()])
-        event = event_of(receipt, NoticeGiven, session.manifest.market)
+        event = event_of(receipt, NoticeGiven, session.manifest)
         click.echo(f"lease {to_hex(lease_id)} ends at {event.end} (Unix seconds)")
+
+
+@cli.command()
+@click.argument("lease_id", type=Bytes32())
+@click.argument("seconds", type=click.IntRange(1))
+@together(*options.connection, options.oracle_url, *options.key)
+def topup(lease_id: LeaseId, seconds: int, **given: Any) -> None:
+    """Move the end of any lease away by SECONDS, within what it was opened for, and pay for them."""
+    _move_end(given, lease_id, seconds, beyond_max_end=False)
+
+
+@cli.command()
+@click.argument("lease_id", type=Bytes32())
+@click.argument("seconds", type=click.IntRange(1))
+@together(*options.connection, options.oracle_url, *options.key)
+def extend(lease_id: LeaseId, seconds: int, **given: Any) -> None:
+    """Move the end of your lease away by SECONDS, within the offer's longest duration, and pay for them."""
+    _move_end(given, lease_id, seconds, beyond_max_end=True)
+
+
+def _move_end(given: dict[str, Any], lease_id: LeaseId, seconds: int, beyond_max_end: bool) -> None:
+    from scripts.client.renting import end_of, move_end
+
+    with Session(given) as session:
+        terms = session.oracle.lease(lease_id).terms
+        end = end_of(session.chain, terms) + seconds
+        if end > terms.max_end and not beyond_max_end:
+            raise BadInput(f"lease {to_hex(lease_id)}: can be topped up until {terms.max_end}, not {end}")
+        move_end(session.purse, terms, end)
+        click.echo(f"lease {to_hex(lease_id)} ends at {end} (Unix seconds)")
+
+
+@cli.command()
+@click.argument("lease_id", type=Bytes32())
+@together(*options.connection, options.oracle_url, *options.key)
+def accept(lease_id: LeaseId, **given: Any) -> None:
+    """Say that your lease's pending proof is right: its provider is paid at once."""
+    from protocol.events import Settled
+    from scripts.client.providing import event_of
+    from scripts.client.renting import accept_proof
+
+    with Session(given) as session:
+        terms = session.oracle.lease(lease_id).terms
+        event = event_of(accept_proof(session.purse, terms), Settled, session.manifest)
+        paid = session.chain.tokens.show(terms.offer.token, event.pay)
+        click.echo(f"{event.settled_seconds} s of lease {to_hex(lease_id)} settled, {paid} paid")
 
 
 @cli.command()
@@ -260,7 +330,7 @@ def withdraw(receiver: Address | None, **given: Any) -> None:
 
 def withdraw_all(session: Session, receiver: Address | None) -> None:
     """Credits in every token of the manifest, and compensation; exit code 1 where there is nothing."""
-    from scripts.client.withdrawals import withdraw_compensation, withdraw_credits
+    from scripts.client.withdrawals import withdraw_compensation, withdraw_credits, withdraw_fees
 
     purse, manifest = session.purse, session.manifest
     to = purse.address if receiver is None else receiver
@@ -269,6 +339,9 @@ def withdraw_all(session: Session, receiver: Address | None) -> None:
     compensation = withdraw_compensation(purse, to)
     if compensation:
         taken.append((manifest.stake_token, compensation))
+    if purse.address == session.chain.market.treasury():
+        fees = withdraw_fees(purse, tokens)
+        taken += fees.items()
     for token, amount in taken:
         click.echo(f"{session.chain.tokens.show(token, amount)} to {to}")
     if not taken:

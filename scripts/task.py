@@ -66,6 +66,10 @@ class GpgpuSection(Strict):
     max_price_per_hour: str | None = None
     token: str | None = None
     lease_seconds: Seconds = 3600
+    # Up to which the lease may be topped up later.
+    max_lease_seconds: Seconds | None = None
+    # Of a calendar lease, such as "mon-fri 18-24" (UTC).
+    hours: list[str] = []
     limits: Limits = Limits()
     sweep: list[list[str]] | None = Field(default=None, min_length=1, max_length=10_000)
 

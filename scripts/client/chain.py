@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from web3 import Web3
 
 from protocol.chain import Block, check_deployment, connect, disconnect, read_block
-from protocol.contracts import Market, Registry, Token
+from protocol.contracts import Market, Quorum, Registry, Token
 from protocol.errors import BadInput
 from protocol.manifest import DeploymentManifest, TokenInfo
 from protocol.manifest import load as load_manifest
@@ -60,6 +60,7 @@ class Chain:
     manifest: DeploymentManifest
     market: Market
     registry: Registry
+    quorum: Quorum
     domain: Domain
     tokens: Tokens
 
@@ -90,12 +91,16 @@ def chain_of(manifest: DeploymentManifest, rpc_url: str) -> Chain:
         manifest=manifest,
         market=Market(web3, manifest.market),
         registry=Registry(web3, manifest.registry),
+        quorum=Quorum(web3, manifest.quorum),
         domain=Domain(manifest.chain_id, manifest.market),
         tokens=Tokens(manifest),
     )
 
 
 def payment_tokens(manifest: DeploymentManifest) -> tuple[Address, ...]:
-    """The manifest's tokens but for the stake token, unless it is the only one."""
-    others = [info.address for info in manifest.tokens.values() if info.address != manifest.stake_token]
+    """The manifest's tokens but for the stake token, unless it is the only one; wrapped native coin last."""
+    addresses = sorted(
+        (info.address for info in manifest.tokens.values()), key=lambda name: name == manifest.wrapped_native
+    )
+    others = [address for address in addresses if address != manifest.stake_token]
     return tuple(others) or (parse_address(manifest.stake_token),)

@@ -1,8 +1,82 @@
-"""Offers as the chain's own events tell of them, for those that the oracle no longer lists."""
+"""Offers that no list shows: signed ones in files, and those of the chain's own events."""
 
-from protocol.events import OfferListed, decode, fetch_logs
-from protocol.structs import Offer
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protocol.chain import rpc_bytes
+from protocol.codec import exact_keys
+from protocol.errors import BadInput, Expired
+from protocol.events import OfferListed, decode, emitters, fetch_logs
+from protocol.json_text import parse_json
+from protocol.ledger.offers import offer_epoch
+from protocol.structs import Offer, from_json, to_json
+from protocol.typed_data import check_signature, hash_struct
+from protocol.units import OfferHash, shorten, to_hex
 from scripts.client.chain import Chain
+
+MAX_SIGNATURE_BYTES = 4096  # of a contract's EIP-1271 signature
+_SIGNATURE = re.compile(rf"0x(?:[0-9a-f]{{2}}){{1,{MAX_SIGNATURE_BYTES}}}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOffer:
+    """An offer that costs its provider nothing: whoever has it may open a lease on it."""
+
+    offer: Offer
+    signature: bytes
+
+    @property
+    def offer_hash(self) -> OfferHash:
+        return OfferHash(hash_struct(self.offer))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"offer": to_json(self.offer), "signature": to_hex(self.signature)}
+
+    @classmethod
+    def from_json(cls, data: object) -> "SignedOffer":
+        found = exact_keys(data, ("offer", "signature"), "signed offer")
+        signature = found["signature"]
+        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
+            raise BadInput(f"signed offer: expected a signature in 0x hex, got {shorten(signature)}")
+        return cls(from_json(Offer, found["offer"]), bytes.fromhex(signature[2:]))
+
+
+def read_signed_offer(path: Path) -> SignedOffer:
+    """BadInput where the file is missing, or not what `provider list --signed` prints."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"offer {path}: cannot be read: {error.strerror}") from error
+    return SignedOffer.from_json(parse_json(text, f"offer {path}"))
+
+
+def signed_offer_text(signed: SignedOffer) -> str:
+    """As `read_signed_offer` reads it."""
+    return json.dumps(signed.to_json(), indent=2)
+
+
+def check_signed(chain: Chain, signed: SignedOffer) -> None:
+    """Returns where a lease can be opened on it now, as far as the offer goes.
+
+    SignatureInvalid, Expired, BadInput otherwise.
+    A provider that is a contract signs by EIP-1271: that the market asks.
+    """
+    offer, name = signed.offer, f"offer {to_hex(signed.offer_hash)}"
+    if not rpc_bytes(chain.web3, "eth_getCode", [offer.provider, "latest"]):
+        check_signature(chain.domain, offer, signed.signature, offer.provider)
+    now = chain.head().timestamp
+    if offer.valid_until < now:
+        raise Expired(f"{name}: valid until {offer.valid_until}, now it is {now}")
+    if chain.market.salt_cancelled(offer.provider, offer.salt):
+        raise BadInput(f"{name}: its provider has cancelled it", code="no_offer")
+    epoch = chain.registry.stake_of(offer.provider).epoch
+    if offer_epoch(offer.salt) != epoch:
+        raise BadInput(
+            f"{name}: of epoch {offer_epoch(offer.salt)}, its provider is in epoch {epoch}", code="no_offer"
+        )
 
 
 def find_listed(chain: Chain, offer_hash: bytes) -> Offer | None:
@@ -10,7 +84,7 @@ def find_listed(chain: Chain, offer_hash: bytes) -> Offer | None:
     manifest = chain.manifest
     for log in fetch_logs(chain.web3, [manifest.market], manifest.block_number, chain.head().number):
         if offer_hash in log.topics:
-            event = decode(log)
+            event = decode(log, emitters(manifest))
             if isinstance(event, OfferListed) and event.offer_hash == offer_hash:
                 return event.offer
     return None

@@ -1,6 +1,6 @@
 """What a provider does on chain: stake, units, offers."""
 
-import time
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,18 @@ from typing import Any
 import msgspec
 
 from protocol.errors import BadInput
-from protocol.events import OfferListed, UnitRegistered, decode
+from protocol.events import EpochRaised, OfferListed, UnitRegistered, decode, emitters
 from protocol.keccak import keccak256
+from protocol.ledger.offers import EPOCH_SHIFT
+from protocol.manifest import DeploymentManifest
 from protocol.outbox import Receipt
 from protocol.structs import Offer, OfferKind, Unit
-from protocol.typed_data import hash_struct
+from protocol.typed_data import hash_struct, sign
 from protocol.units import ZERO_BYTES32, Address, OfferHash, UnitId, hex_bytes, pack_name, to_hex
+from scripts.client.offers import SignedOffer
 from scripts.client.purse import Purse, fresh_intent
 
+SALT_BITS = 64
 VENDOR_WORDS = ("NVIDIA ", "GeForce ")
 
 
@@ -112,16 +116,41 @@ def register_unit(purse: Purse, worker: Address, devices: Devices, node: str) ->
     receipt = purse.send(
         fresh_intent("register unit"), purse.chain.registry.build_register_unit(unit, devices.gpu_ids)
     )
-    return event_of(receipt, UnitRegistered, purse.chain.manifest.registry).unit_id
+    return event_of(receipt, UnitRegistered, purse.chain.manifest).unit_id
 
 
 def list_offer(purse: Purse, draft: OfferDraft) -> OfferHash:
     """Lists an offer of one of this provider's units; its hash."""
+    chain, offer = purse.chain, offer_of(purse, draft)
+    receipt = purse.send(f"list {to_hex(hash_struct(offer))}", chain.market.build_list(offer))
+    return event_of(receipt, OfferListed, chain.manifest).offer_hash
+
+
+def sign_offer(purse: Purse, draft: OfferDraft) -> SignedOffer:
+    """An offer of one of this provider's units that is sent nowhere: the signature is what a lease takes."""
+    offer = offer_of(purse, draft)
+    return SignedOffer(offer, sign(purse.chain.domain, offer, purse.account))
+
+
+def cancel_salt(purse: Purse, salt: int) -> Receipt:
+    """Voids what this provider signed with this salt, and no listed offer."""
+    return purse.send(f"cancel salt {salt}", purse.chain.market.build_cancel_salt(salt))
+
+
+def raise_epoch(purse: Purse) -> int:
+    """Voids every offer of this provider, listed or signed; the epoch from now on. Leases go on."""
+    receipt = purse.send(fresh_intent("raise epoch"), purse.chain.registry.build_raise_epoch())
+    return event_of(receipt, EpochRaised, purse.chain.manifest).epoch
+
+
+def offer_of(purse: Purse, draft: OfferDraft) -> Offer:
+    """The draft as an offer of this provider's, in its epoch of today."""
     chain = purse.chain
     unit, _ = chain.registry.unit_of(draft.unit_id)
     if unit.provider != purse.address:
         raise BadInput(f"unit {to_hex(draft.unit_id)}: expected one of {purse.address}, got {unit.provider}")
-    offer = Offer(
+    epoch = chain.registry.stake_of(purse.address).epoch
+    return Offer(
         provider=purse.address,
         unit_id=draft.unit_id,
         gpu_class=unit.gpu_class,
@@ -135,17 +164,16 @@ def list_offer(purse: Purse, draft: OfferDraft) -> OfferHash:
         notice_seconds=draft.notice_seconds,
         bond=draft.bond,
         valid_until=chain.head().timestamp + draft.valid_seconds,
-        salt=time.time_ns(),
+        salt=epoch << EPOCH_SHIFT | secrets.randbits(SALT_BITS),
     )
-    receipt = purse.send(f"list {to_hex(hash_struct(offer))}", chain.market.build_list(offer))
-    return event_of(receipt, OfferListed, chain.manifest.market).offer_hash
 
 
-def event_of(receipt: Receipt, kind: type[Any], contract: Address) -> Any:
+def event_of(receipt: Receipt, kind: type[Any], manifest: DeploymentManifest) -> Any:
     """The one event of this kind that a transaction made. BadInput where there is none."""
+    ours = emitters(manifest)
     for log in receipt.logs:
-        if log.address == contract:
-            event = decode(log)
+        if log.address in ours:
+            event = decode(log, ours)
             if isinstance(event, kind):
                 return event
     name = to_hex(receipt.transaction_hash)

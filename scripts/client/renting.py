@@ -3,34 +3,37 @@
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.bodies import LeaseBody, OfferBody
 from protocol.chain import read_block
 from protocol.errors import BadInput, DigestMismatch, Expired
-from protocol.events import LeaseOpened
+from protocol.events import LeaseExtended, LeaseOpened
 from protocol.orders import first_order_hash, job_id, lease_id
 from protocol.outbox import Receipt
 from protocol.signed import SignedOrder
-from protocol.structs import JobOrder, JobSpec, LeaseStatus, NoticeReason, Terms
+from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, Terms
 from protocol.typed_data import hash_struct, sign
-from protocol.units import ZERO_BYTES32, ZERO_DIGEST, JobId, LeaseId, hex_bytes, to_hex
+from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, ZERO_DIGEST, JobId, LeaseId, hex_bytes, to_hex
 from scripts.client.api import OracleClient
 from scripts.client.bundling import Bundle
 from scripts.client.chain import Chain
-from scripts.client.offers import find_listed
+from scripts.client.offers import SignedOffer, check_signed, find_listed
 from scripts.client.planning import (
     Needs,
     choose_offer,
     deposit_of,
     draft_orders,
     draft_terms,
+    objection,
+    objection_to_terms,
     order_of_lease,
     require_fitting,
     window_of,
 )
 from scripts.client.providing import event_of
 from scripts.client.purse import Purse, fresh_intent
+from scripts.client.schedules import Schedule, schedule_of
 from scripts.task import Task
 
 MIN_START_DELAY_SECONDS = 3
@@ -38,15 +41,25 @@ MIN_START_DELAY_SECONDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What would be rented, to run what. Nothing has been sent."""
+    """What would be rented, to run what: `terms` are the lease's as of now. Nothing has been sent.
+
+    `offer_signature` is empty where the offer is listed.
+    """
 
     task: Task
     bundle: Bundle
     specs: tuple[JobSpec, ...]
-    offer: OfferBody
-    lease_seconds: int
-    deposit_units: int
-    fee_bps: int
+    schedule: Schedule
+    terms: Terms
+    offer_signature: bytes
+
+    @property
+    def offer(self) -> Offer:
+        return self.terms.offer
+
+    @property
+    def deposit_units(self) -> int:
+        return deposit_of(self.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +72,10 @@ class Launch:
     bundle: Bundle
     orders: tuple[SignedOrder, ...]
     job_ids: tuple[JobId, ...]
+    offer_signature: bytes = b""
 
 
-def needs_of(task: Task, chain: Chain) -> Needs:
+def needs_of(task: Task, chain: Chain, schedule: Schedule) -> Needs:
     """What the task asks of an offer. BadInput where its token or price make no sense here."""
     section = task.section
     token = None if section.token is None else chain.tokens.address_of(section.token)
@@ -71,35 +85,62 @@ def needs_of(task: Task, chain: Chain) -> Needs:
             raise BadInput("max_price_per_hour: expected `token` beside it: a price is in some token")
         price = chain.tokens.parse(token, section.max_price_per_hour)
     resources = task.file.resources
-    return Needs(resources.gpu_class, resources.gpu_count, token, price, section.lease_seconds)
+    return Needs(resources.gpu_class, resources.gpu_count, token, price, schedule)
+
+
+def schedule_of_task(task: Task) -> Schedule:
+    """As the task alone says."""
+    section = task.section
+    return schedule_of(section.lease_seconds, section.max_lease_seconds, section.hours)
 
 
 def propose(
-    chain: Chain, oracle: OracleClient, task: Task, bundle: Bundle, offer_hash: bytes | None
+    chain: Chain,
+    oracle: OracleClient,
+    task: Task,
+    bundle: Bundle,
+    offer: bytes | SignedOffer | None,
+    schedule: Schedule | None = None,
 ) -> Proposal:
-    """The cheapest offer that fits, or the one named; checked against the chain, not the oracle's word."""
-    needs, start = needs_of(task, chain), next_start(chain)
-    if offer_hash is None:
-        body = choose_offer(oracle.offers(needs.gpu_class), needs, start)
+    """The cheapest listed offer that fits, the listed one of this hash, or the signed one.
+
+    Checked against the chain, not the oracle's word.
+    """
+    schedule = schedule or schedule_of_task(task)
+    needs, now = needs_of(task, chain, schedule), next_start(chain)
+    if isinstance(offer, SignedOffer):
+        check_signed(chain, offer)
+        _, booked_hours = chain.registry.unit_of(offer.offer.unit_id)
+        require_fitting(offer.offer, objection_to_terms(offer.offer, booked_hours, needs, now), now)
+        chosen, signature = offer.offer, offer.signature
     else:
-        body = require_fitting(_named_offer(chain, oracle, offer_hash), needs, start)
+        chosen, signature = _listed_offer(chain, oracle, offer, needs, now), b""
+    fee_bps = chain.market.fee_bps(chosen.token)
+    window = window_of(chosen, now, schedule)
+    return Proposal(
+        task=task,
+        bundle=bundle,
+        specs=task.job_specs(bundle.digest, bundle.entrypoint),
+        schedule=schedule,
+        terms=draft_terms(chosen, chosen.provider, window, fee_bps, ZERO_DIGEST, 0),
+        offer_signature=signature,
+    )
+
+
+def _listed_offer(
+    chain: Chain, oracle: OracleClient, offer_hash: bytes | None, needs: Needs, now: int
+) -> Offer:
+    if offer_hash is None:
+        body = choose_offer(oracle.offers(needs.gpu_class), needs, now)
+    else:
+        body = _named_offer(chain, oracle, offer_hash)
+        require_fitting(body.offer, objection(body, needs, now), now)
     offer = body.offer
     if hash_struct(offer) != hex_bytes(body.offer_hash, 32):
         raise DigestMismatch(f"offer {body.offer_hash}: the oracle's offer has another hash")
     if chain.market.listed_by(hash_struct(offer)) != offer.provider:
         raise BadInput(f"offer {body.offer_hash}: not listed by its provider on chain", code="no_offer")
-    window = window_of(offer, start, needs.lease_seconds)
-    fee_bps = chain.market.fee_bps()
-    terms = draft_terms(offer, offer.provider, window, fee_bps, ZERO_DIGEST, 0)
-    return Proposal(
-        task=task,
-        bundle=bundle,
-        specs=task.job_specs(bundle.digest, bundle.entrypoint),
-        offer=body,
-        lease_seconds=needs.lease_seconds,
-        deposit_units=deposit_of(terms),
-        fee_bps=fee_bps,
-    )
+    return offer
 
 
 def _named_offer(chain: Chain, oracle: OracleClient, offer_hash: bytes) -> OfferBody:
@@ -132,22 +173,22 @@ def next_start(chain: Chain) -> int:
 
 
 def draft_launch(purse: Purse, proposal: Proposal) -> Launch:
-    """Terms that start now, and the orders of their lease. Nothing is sent."""
-    chain, offer = purse.chain, proposal.offer.offer
-    window = window_of(offer, next_start(chain), proposal.lease_seconds)
+    """Terms as of now, and the orders of their lease. Nothing is sent."""
+    chain, offer = purse.chain, proposal.offer
+    window = window_of(offer, next_start(chain), proposal.schedule)
     drafts = draft_orders(
         proposal.specs, proposal.bundle.reference, proposal.task.limits(), window.end, _nonce()
     )
-    terms = draft_terms(
-        offer, purse.address, window, proposal.fee_bps, first_order_hash(drafts[0]), secrets.randbits(128)
-    )
+    fee_bps, first = proposal.terms.fee_bps, first_order_hash(drafts[0])
+    terms = draft_terms(offer, purse.address, window, fee_bps, first, secrets.randbits(128))
     of_lease = lease_id(chain.domain, terms)
-    first = SignedOrder(order_of_lease(drafts[0], of_lease), None, proposal.specs[0])
     rest = [
         _signed(purse, order_of_lease(order, of_lease), spec)
         for order, spec in zip(drafts[1:], proposal.specs[1:], strict=True)
     ]
-    return _launch(chain, terms, of_lease, False, proposal.bundle, (first, *rest))
+    orders = (SignedOrder(order_of_lease(drafts[0], of_lease), None, proposal.specs[0]), *rest)
+    launch = _launch(chain, terms, of_lease, False, proposal.bundle, orders)
+    return replace(launch, offer_signature=proposal.offer_signature)
 
 
 def launch_on_lease(purse: Purse, lease: LeaseBody, task: Task, bundle: Bundle) -> Launch:
@@ -156,9 +197,10 @@ def launch_on_lease(purse: Purse, lease: LeaseBody, task: Task, bundle: Bundle) 
     of_lease = lease_id(chain.domain, terms)
     if to_hex(of_lease) != lease.lease_id:
         raise DigestMismatch(f"lease {lease.lease_id}: the oracle's terms are of lease {to_hex(of_lease)}")
-    if terms.renter != purse.address:
-        raise BadInput(f"lease {lease.lease_id}: rented by {terms.renter}, this wallet is {purse.address}")
     state = chain.market.lease_state(of_lease)
+    renter = terms.renter if state.renter_override == ZERO_ADDRESS else state.renter_override
+    if renter != purse.address:
+        raise BadInput(f"lease {lease.lease_id}: rented by {renter}, this wallet is {purse.address}")
     if state.status is not LeaseStatus.OPEN:
         raise BadInput(f"lease {lease.lease_id}: expected an open one, it is {state.status.name.lower()}")
     end = terms.start + state.end_offset
@@ -194,8 +236,11 @@ def _nonce() -> int:
     return secrets.randbits(48)
 
 
-def open_lease(purse: Purse, terms: Terms) -> Receipt:
-    """One transaction: escrow, lease and first order. BadInput says what is needed and what is there."""
+def open_lease(purse: Purse, terms: Terms, offer_signature: bytes = b"") -> Receipt:
+    """One transaction: escrow, lease and first order. BadInput says what is needed and what is there.
+
+    The signature is the provider's, of an offer that is not listed.
+    """
     chain, token = purse.chain, terms.offer.token
     amount = deposit_of(terms)
     purse.require(token, amount, "escrow of the lease")
@@ -204,11 +249,52 @@ def open_lease(purse: Purse, terms: Terms) -> Receipt:
         token,
         chain.manifest.market,
         amount,
-        lambda permit: chain.market.build_open_with_permit(terms, permit),
-        chain.market.build_open(terms),
+        lambda permit: chain.market.build_open_with_permit(terms, permit, amount, offer_signature),
+        chain.market.build_open(terms, offer_signature),
     )
-    event_of(receipt, LeaseOpened, chain.manifest.market)
+    event_of(receipt, LeaseOpened, chain.manifest)
     return receipt
+
+
+def end_of(chain: Chain, terms: Terms) -> int:
+    """Where a lease that is open ends now. BadInput where it is not."""
+    of_lease = lease_id(chain.domain, terms)
+    state = chain.market.lease_state(of_lease)
+    if state.status is not LeaseStatus.OPEN:
+        status = state.status.name.lower()
+        raise BadInput(f"lease {to_hex(of_lease)}: expected an open one, it is {status}")
+    return terms.start + state.end_offset
+
+
+def move_end(purse: Purse, terms: Terms, end: int) -> Receipt:
+    """Moves the end of a lease away and pays for it: anybody up to `terms.max_end`, its renter beyond."""
+    chain, token, market = purse.chain, terms.offer.token, purse.chain.market
+    of_lease = lease_id(chain.domain, terms)
+    amount = max(0, deposit_of(terms, end) - market.lease_state(of_lease).deposit)
+    purse.require(token, amount, "escrow of the longer lease")
+    build = market.build_top_up if end <= terms.max_end else market.build_extend
+    plain = build(terms, end)
+    receipt = purse.pay(
+        fresh_intent(f"move the end of {to_hex(of_lease)}"),
+        token,
+        chain.manifest.market,
+        amount,
+        lambda permit: market.build_multicall([market.build_use_permit(token, amount, permit), plain]),
+        plain,
+    )
+    event_of(receipt, LeaseExtended, chain.manifest)
+    return receipt
+
+
+def accept_proof(purse: Purse, terms: Terms) -> Receipt:
+    """Ends the window of the pending proof at the renter's word: it is settled. BadInput without one."""
+    chain = purse.chain
+    of_lease = lease_id(chain.domain, terms)
+    state = chain.market.lease_state(of_lease)
+    if not state.mature_offset:
+        raise BadInput(f"lease {to_hex(of_lease)}: no proof is pending", code="no_proof")
+    acceptance = Acceptance(of_lease, state.proof_hash)
+    return purse.send(fresh_intent("accept"), chain.market.build_accept(terms, acceptance))
 
 
 def send(purse: Purse, oracle: OracleClient, launch: Launch) -> Receipt | None:
@@ -219,7 +305,7 @@ def send(purse: Purse, oracle: OracleClient, launch: Launch) -> Receipt | None:
     oracle.upload(launch.bundle.path, launch.bundle.digest)
     first, *rest = launch.orders
     oracle.post_order(launch.terms, first)
-    receipt = None if launch.is_open else open_lease(purse, launch.terms)
+    receipt = None if launch.is_open else open_lease(purse, launch.terms, launch.offer_signature)
     for order in rest:
         oracle.post_order(launch.terms, order)
     return receipt

@@ -17,6 +17,17 @@ def withdraw_credits(purse: Purse, tokens: Sequence[Address], to: Address) -> di
     return taken
 
 
+def withdraw_fees(purse: Purse, tokens: Sequence[Address]) -> dict[Address, int]:
+    """Sends the fees in these tokens to the treasury, as anybody may; how much of each there was."""
+    taken: dict[Address, int] = {}
+    for token in tokens:
+        amount = purse.chain.market.fees_of(token)
+        if amount:
+            purse.send(fresh_intent("withdraw fees"), purse.chain.market.build_withdraw_fees(token))
+            taken[token] = amount
+    return taken
+
+
 def withdraw_compensation(purse: Purse, to: Address) -> int:
     """Takes out what providers' bonds owed this account, in the stake token; how much there was."""
     amount = purse.chain.registry.compensation_of(purse.address)

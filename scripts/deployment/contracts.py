@@ -79,15 +79,15 @@ def predicted_address(deployer: Address, nonce: int) -> Address:
 
 
 def deploy(deployer: Deployer, plan: Plan) -> DeploymentManifest:
-    """Afterwards the contracts name each other, and the payment tokens are allowed.
+    """Afterwards the contracts name each other, the payment tokens are allowed, the quorum has its members.
 
-    A deployer who is not the owner allows none; one who proposes to the timelock schedules it there.
+    The last two where the deployer owns market and quorum; one who proposes to the timelock schedules them.
     """
     tokens = _tokens(deployer, plan)
     timelock = _timelock(deployer, plan)
     owner = plan.owner if timelock == ZERO_ADDRESS else timelock
     contracts = _create(deployer, plan, tokens, owner)
-    _allow(deployer, plan, tokens, contracts["LeaseMarket"], timelock)
+    _settle_in(deployer, plan, tokens, contracts, timelock)
     return _manifest(deployer, plan, tokens, contracts, owner, timelock)
 
 
@@ -183,24 +183,39 @@ def _timelock(deployer: Deployer, plan: Plan) -> Address:
     return deployer.create("ProtocolTimelock", contract, delay, [plan.owner], [ZERO_ADDRESS])
 
 
-def _allow(deployer: Deployer, plan: Plan, tokens: Tokens, market: Address, timelock: Address) -> None:
+def _settle_in(
+    deployer: Deployer, plan: Plan, tokens: Tokens, contracts: dict[str, Address], timelock: Address
+) -> None:
+    """The owner's first calls."""
     if plan.owner != deployer.address:
-        click.echo(f"no token is allowed yet: that is for {plan.owner} to do", err=True)
+        click.echo(f"tokens and members of the quorum are for {plan.owner} to set", err=True)
         return
+    market, quorum = contracts["LeaseMarket"], contracts["OracleQuorum"]
     # The owner's functions are code of LeaseAmendments at the market's address.
     set_token = PROJECT_MANAGER.LeaseAmendments.at(market).setToken
-    for token in tokens.allowed:
-        arguments = (token, True, plan.parameters.fee_bps)
+    add_member = PROJECT_MANAGER.OracleQuorum.at(quorum).addMember
+    calls = [
+        *(
+            (f"setToken {token}", market, set_token, (token, True, plan.parameters.fee_bps))
+            for token in tokens.allowed
+        ),
+        *((f"addMember {member}", quorum, add_member, (member, member)) for member in plan.members),
+    ]
+    for name, target, function, arguments in calls:
         if timelock == ZERO_ADDRESS:
-            transaction = set_token.as_transaction(*arguments, sender=deployer.account)
-            deployer.send(f"setToken {token}", transaction)
-            continue
-        scheduled = PROJECT_MANAGER.ProtocolTimelock.at(timelock).schedule.as_transaction(
-            *(market, 0, set_token.encode_input(*arguments), bytes(32), bytes(32)),
-            plan.parameters.timelock_seconds,
-            sender=deployer.account,
-        )
-        deployer.send(f"schedule setToken {token}", scheduled)
+            deployer.send(name, function.as_transaction(*arguments, sender=deployer.account))
+        else:
+            _schedule(deployer, plan, timelock, name, target, function.encode_input(*arguments))
+
+
+def _schedule(
+    deployer: Deployer, plan: Plan, timelock: Address, name: str, target: Address, data: bytes
+) -> None:
+    """Anybody may execute it, by the same arguments but the last, once the delay is over."""
+    transaction = PROJECT_MANAGER.ProtocolTimelock.at(timelock).schedule.as_transaction(
+        *(target, 0, data, bytes(32), bytes(32), plan.parameters.timelock_seconds), sender=deployer.account
+    )
+    deployer.send(f"schedule {name}", transaction)
 
 
 def _manifest(

@@ -1,7 +1,7 @@
 """What a deployment is made of: parameters, owner, tokens; and the options that say so."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -39,6 +39,7 @@ MAX_UNITS: Final = (1 << 96) - 1
 class Plan:
     """What to deploy. Without a stake token, development tokens that anybody may mint are deployed too.
 
+    `members` of the quorum sign, and withdraw their bonds, by these addresses; they deposit their bonds.
     `owner` owns market and quorum, or proposes to the timelock that does, where the parameters have one.
     `wrapped_native` None: a development coin's wrapper is deployed; zero: no native coin is taken.
     """
@@ -49,6 +50,7 @@ class Plan:
     stake_token: Address | None
     payment_tokens: tuple[Address, ...]
     wrapped_native: Address | None
+    members: tuple[Address, ...] = ()
 
 
 def dispute_seconds(values: Mapping[str, int]) -> int:
@@ -81,6 +83,7 @@ def plan_of(chosen: Mapping[str, Any], deployer: Address, is_development: bool) 
         stake_token=chosen["stake_token"],
         payment_tokens=chosen["payment_tokens"],
         wrapped_native=wrapped_native,
+        members=chosen["members"],
     )
 
 
@@ -132,6 +135,9 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--owner", callback=_address, help="Default: the deployer."),
         click.option("--treasury", callback=_address, help="Default: the deployer."),
         click.option(
+            "--member", "members", multiple=True, callback=_address, help="Of the quorum; repeatable."
+        ),
+        click.option(
             "--timelock-seconds",
             type=click.IntRange(0, MAX_SECONDS),
             default=0,
@@ -163,6 +169,3 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-PARAMETER_NAMES: Final = tuple(field.name for field in fields(DeploymentParameters))

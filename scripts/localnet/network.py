@@ -4,22 +4,25 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from protocol.accrual import ALWAYS
 from protocol.outbox import Receipt
 from protocol.units import Address, OfferHash, UnitId
-from scripts.client import providing
+from scripts.client import judging, providing
 from scripts.client.api import Identity, OracleClient
 from scripts.client.chain import Chain, open_chain, payment_tokens
+from scripts.client.hours import parse_hours
 from scripts.client.purse import Purse, fresh_intent
 from scripts.client.wallet import address_of_keystore, unlock
 from scripts.localnet import services
 from scripts.localnet.anvil import Anvil, free_port, rpc, start_anvil
 from scripts.localnet.folder import NetworkFolder
 from scripts.localnet.processes import Process, Supervisor
+from scripts.localnet.waiting import await_value
 
 WEI_EACH = 100 * 10**18
 DAY_SECONDS = 86_400
 SERVICE_KEYS = ("keeper", "treasury")
+MEMBERS = ("member-0", "member-1", "member-2")
+ROTATION_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class ProviderPlan:
     price: str
     stake: str = "1000"
     bond: str = "50"
+    hours: tuple[str, ...] = ()
 
     @property
     def wallet(self) -> str:
@@ -84,7 +88,25 @@ class Network:
         return payment_tokens(self.opened_chain.manifest)[0]
 
     def deploy(self) -> None:
-        services.deploy_contracts(self.supervisor, self.folder, self.anvil, self.treasury)
+        """Afterwards the contracts are there; `open_quorum` makes the members of the quorum active."""
+        members = [address_of_keystore(self.folder.keystore(name)) for name in MEMBERS]
+        services.deploy_contracts(self.supervisor, self.folder, self.anvil, self.treasury, members)
+
+    def open_quorum(self) -> None:
+        """Every member deposits its bond; returns once all are active."""
+        manifest = self.opened_chain.manifest
+        quorum, bond = self.opened_chain.quorum, manifest.parameters.member_bond
+        for member, name in enumerate(MEMBERS):
+            purse = self.purse(name)
+            mint = purse.chain.token(manifest.stake_token).build_mint(purse.address, bond)
+            purse.send(fresh_intent("mint"), mint)
+            judging.deposit_bond(purse, member, bond)
+        everybody = (1 << len(MEMBERS)) - 1
+        await_value(
+            f"{len(MEMBERS)} members of the quorum are active",
+            lambda: quorum.active_members() == everybody,
+            timeout_seconds=ROTATION_SECONDS,
+        )
 
     def start_oracle(self) -> Process:
         process = services.start_oracle(self.supervisor, self.folder, self.anvil, self.oracle_port)
@@ -140,7 +162,7 @@ class Network:
             unit_id=unit_id,
             token=self.payment_token,
             price_per_hour=tokens.parse(self.payment_token, plan.price),
-            weekly_hours=ALWAYS,
+            weekly_hours=parse_hours(plan.hours),
             min_seconds=30,
             max_seconds=DAY_SECONDS,
             notice_seconds=5,
@@ -158,6 +180,6 @@ def open_network(
     with ExitStack() as stack, Supervisor(folder.logs) as supervisor:
         anvil = start_anvil(supervisor, folder.root, port)
         network = Network(folder, supervisor, anvil, oracle_port or free_port(), stack)
-        for name in SERVICE_KEYS:
+        for name in (*SERVICE_KEYS, *MEMBERS):
             network.make_key(name)
         yield network

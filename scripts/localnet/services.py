@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +43,19 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | dict(extra or {})
 
 
-def deploy_contracts(supervisor: Supervisor, folder: NetworkFolder, anvil: Anvil, treasury: Address) -> None:
+def deploy_contracts(
+    supervisor: Supervisor,
+    folder: NetworkFolder,
+    anvil: Anvil,
+    treasury: Address,
+    members: Sequence[Address],
+) -> None:
     """Run `ape run deploy` to its end; afterwards the manifest is in the folder."""
     ape = Path(sys.executable).with_name("ape")
     command = [
         *(str(ape), "run", "deploy", "--network", "ethereum:local:foundry"),
         *("--manifest", str(folder.manifest), "--treasury", treasury),
+        *(argument for member in members for argument in ("--member", member)),
     ]
     environment = child_environment({"APE_FOUNDRY_HOST": anvil.rpc_url})
     supervisor.run("deploy", command, environment=environment, folder=PROJECT, timeout_seconds=DEPLOY_SECONDS)

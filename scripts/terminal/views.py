@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def show_plan(proposal: "Proposal", tokens: "Tokens") -> None:
     """What will be rented and paid, before anyone is asked."""
     from scripts.client.amounts import format_duration
+    from scripts.client.schedules import format_instant
 
-    offer, task = proposal.offer.offer, proposal.task
+    offer, terms, task = proposal.offer, proposal.terms, proposal.task
     jobs = len(proposal.specs)
     bond = tokens.show(tokens.manifest.stake_token, offer.bond)
     share = "seconds owed and not served pay you their share of it"
@@ -29,7 +30,8 @@ def show_plan(proposal: "Proposal", tokens: "Tokens") -> None:
         ("Task", f"{task.file.name}: {jobs} {job_class} {'job' if jobs == 1 else 'jobs'}"),
         ("Unit", f"{offer.gpu_count} x {unpack_name(offer.gpu_class)} of {offer.provider}"),
         ("Rate", f"{tokens.show(offer.token, offer.price_per_hour)} an hour, {offer.kind.name.lower()}"),
-        ("Lease", f"{format_duration(proposal.lease_seconds)}, from now on"),
+        ("Lease", f"{format_instant(terms.start)} to {format_instant(terms.end)}"),
+        ("Hours", _hours(proposal)),
         (
             "Escrow",
             f"{tokens.show(offer.token, proposal.deposit_units)}: the most you can pay, fees of gas apart",
@@ -43,6 +45,18 @@ def show_plan(proposal: "Proposal", tokens: "Tokens") -> None:
     )
     for name, text in lines:
         click.echo(f"{name:8} {text}", err=True)
+
+
+def _hours(proposal: "Proposal") -> str:
+    """What of the lease is scheduled."""
+    from protocol.accrual import scheduled_seconds
+    from scripts.client.amounts import format_duration
+
+    terms = proposal.terms
+    seconds = scheduled_seconds(terms.weekly_hours, terms.start, terms.end)
+    if seconds == terms.end - terms.start:
+        return f"all of it, {format_duration(seconds)}"
+    return f"{format_duration(seconds)} in {terms.weekly_hours.bit_count()} hours of the week"
 
 
 def launch_document(prepared: "Launch", transaction_hash: bytes | None) -> dict[str, Any]:
