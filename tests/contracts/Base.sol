@@ -16,9 +16,9 @@ import { ILeaseSuccession } from "../../contracts/interfaces/ILeaseSuccession.so
 import { IProviderRegistry } from "../../contracts/interfaces/IProviderRegistry.sol";
 import {
     CompletionProof,
-    LeaseFlags,
     LeaseState,
     LeaseStatus,
+    LeaseTerms,
     NoticeReason,
     Offer,
     OfferKind,
@@ -48,7 +48,6 @@ abstract contract Base is Test {
     address internal immutable OWNER = makeAddr("owner");
     address internal immutable TREASURY = makeAddr("treasury");
     address internal immutable KEEPER = makeAddr("keeper");
-    address internal immutable STRANGER = makeAddr("stranger");
     /// Stands for the court where no dispute is fought.
     address internal immutable COURT = makeAddr("court");
     address internal immutable PROVIDER;
@@ -57,6 +56,8 @@ abstract contract Base is Test {
     uint256 internal immutable WORKER_KEY;
     address internal immutable RENTER;
     uint256 internal immutable RENTER_KEY;
+    address internal immutable STRANGER;
+    uint256 internal immutable STRANGER_KEY;
 
     DevToken internal stakeToken;
     DevToken internal token;
@@ -74,6 +75,7 @@ abstract contract Base is Test {
         (PROVIDER, PROVIDER_KEY) = makeAddrAndKey("provider");
         (WORKER, WORKER_KEY) = makeAddrAndKey("worker");
         (RENTER, RENTER_KEY) = makeAddrAndKey("renter");
+        (STRANGER, STRANGER_KEY) = makeAddrAndKey("stranger");
     }
 
     function setUp() public virtual {
@@ -210,6 +212,12 @@ abstract contract Base is Test {
         });
     }
 
+    /// As the default ones, of a further unit of the same provider.
+    function termsOfAnotherUnit(string memory host) internal returns (Terms memory terms) {
+        terms = defaultTerms();
+        terms.offer.unitId = registerUnitAs(PROVIDER, WORKER, bytes32(bytes(host)), gpuIdsOf(host, 2));
+    }
+
     function listOffer(Offer memory offer) internal returns (bytes32) {
         vm.prank(offer.provider);
         return market.list(offer);
@@ -225,6 +233,22 @@ abstract contract Base is Test {
     function openDefault() internal returns (Terms memory terms, bytes32 leaseId) {
         terms = defaultTerms();
         leaseId = openLease(terms);
+    }
+
+    /// What events tell of the terms.
+    function leaseTermsOf(Terms memory terms) internal pure returns (LeaseTerms memory) {
+        return LeaseTerms({
+            start: terms.start,
+            end: terms.end,
+            maxEnd: terms.maxEnd,
+            weeklyHours: terms.weeklyHours,
+            feeBps: terms.feeBps,
+            policyHash: terms.policyHash,
+            firstOrder: terms.firstOrder,
+            gangId: terms.gangId,
+            previousLeaseId: terms.previousLeaseId,
+            salt: terms.salt
+        });
     }
 
     /// The next proof in the lease's chain.
@@ -314,6 +338,10 @@ abstract contract Base is Test {
         return market.creditOf(address(token), account);
     }
 
+    function feesKept() internal view returns (uint256) {
+        return market.feesOf(address(token));
+    }
+
     function bookedHoursOf(bytes32 unitId_) internal view returns (uint168 booked) {
         (, booked) = registry.unitOf(unitId_);
     }
@@ -349,6 +377,10 @@ abstract contract Base is Test {
     function signAs(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digestOf(structHash));
         return abi.encodePacked(r, s, v);
+    }
+
+    function signOffer(Offer memory offer) internal view returns (bytes memory) {
+        return signAs(PROVIDER_KEY, digests.hashOffer(offer));
     }
 
     function digestOf(bytes32 structHash) internal view returns (bytes32) {

@@ -67,7 +67,7 @@ contract AccrualTest is Base {
         uint256 refund = creditOf(RENTER);
         assertEq(paid + fees + refund, deposit);
         assertEq(creditOf(PROVIDER), paid);
-        assertEq(creditOf(TREASURY), fees);
+        assertEq(feesKept(), fees);
         assertEq(token.balanceOf(address(market)), deposit);
         _withdrawAll();
         assertEq(token.balanceOf(address(market)), 0);
@@ -141,7 +141,7 @@ contract AccrualTest is Base {
         terms.maxEnd = terms.end;
         terms.feeBps = feeBps % 301;
         vm.prank(OWNER);
-        market.setFee(terms.feeBps);
+        amendments.setToken(address(token), true, terms.feeBps);
     }
 
     function _isScheduled(Terms memory terms) private view returns (bool) {
@@ -160,11 +160,12 @@ contract AccrualTest is Base {
     }
 
     function _withdrawAll() private {
-        address[3] memory payees = [PROVIDER, TREASURY, RENTER];
-        for (uint256 i = 0; i < 3; ++i) {
+        address[2] memory payees = [PROVIDER, RENTER];
+        for (uint256 i = 0; i < 2; ++i) {
             if (creditOf(payees[i]) == 0) continue;
             vm.prank(payees[i]);
             market.withdraw(address(token), payees[i]);
         }
+        if (feesKept() != 0) amendments.withdrawFees(address(token));
     }
 }

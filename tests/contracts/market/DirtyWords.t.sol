@@ -20,7 +20,7 @@ contract DirtyWordsTest is Base {
     function test_RevertWhen_ALeaseIsOpenedWithThem() external {
         Terms memory terms = defaultTerms();
         listOffer(terms.offer);
-        bytes memory call_ = abi.encodeCall(market.open, (terms));
+        bytes memory call_ = abi.encodeCall(market.open, (terms, LISTED));
         for (uint256 word = 0; word < 25; ++word) {
             if (FULL_WORDS >> word & 1 == 0) _assertFails(RENTER, call_, word);
         }
@@ -31,7 +31,8 @@ contract DirtyWordsTest is Base {
         (Terms memory terms,) = openDefault();
         skipTo(terms.end - 2 hours);
         bytes memory settle = abi.encodeCall(market.settle, (terms));
-        bytes memory notice = abi.encodeCall(market.giveNotice, (terms, NoticeReason.UNSPECIFIED, bytes32(0)));
+        bytes memory notice =
+            abi.encodeCall(amendments.giveNotice, (terms, NoticeReason.UNSPECIFIED, bytes32(0)));
         for (uint256 word = 0; word < 25; ++word) {
             _assertFails(KEEPER, settle, word);
             _assertFails(PROVIDER, notice, word);

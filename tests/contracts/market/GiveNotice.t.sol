@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import {
+    LeaseFlags,
     LeaseState,
     LeaseStatus,
     NoticeReason,
@@ -38,11 +39,19 @@ contract GiveNoticeTest is Base {
         giveNoticeAs(RENTER, terms);
     }
 
+    function test_RevertWhen_LeaseIsBreached() external {
+        skipTo(terms.start + 1 hours);
+        postProof(terms, 1 hours);
+        breach(terms);
+        vm.expectRevert(leaseNotOpen(leaseId, LeaseStatus.BREACHED));
+        giveNoticeAs(RENTER, terms);
+    }
+
     function test_RevertWhen_CallerIsNoParty() external {
         address[4] memory others = [WORKER, OWNER, TREASURY, STRANGER];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.expectRevert(
-                abi.encodeWithSelector(ILeaseMarket.OnlyParty.selector, RENTER, PROVIDER, others[i])
+                abi.encodeWithSelector(ILeaseBook.OnlyParty.selector, RENTER, PROVIDER, others[i])
             );
             giveNoticeAs(others[i], terms);
         }
@@ -50,18 +59,18 @@ contract GiveNoticeTest is Base {
 
     function test_RevertWhen_LeaseHasEnded() external {
         skipTo(terms.end);
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.LeaseEnded.selector, terms.end, terms.end));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.LeaseEnded.selector, terms.end, terms.end));
         giveNoticeAs(RENTER, terms);
     }
 
     function test_WhenProviderGivesNotice() external {
         skipTo(terms.start + 4 hours);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.NoticeGiven(
+        emit ILeaseBook.NoticeGiven(
             leaseId, PROVIDER, terms.start + 5 hours, 5 hours, NoticeReason.OWNER_RETURNS, "evidence"
         );
         vm.prank(PROVIDER);
-        market.giveNotice(terms, NoticeReason.OWNER_RETURNS, "evidence");
+        amendments.giveNotice(terms, NoticeReason.OWNER_RETURNS, "evidence");
         _assertEnd(terms.start + 5 hours, 5 hours);
     }
 
@@ -81,7 +90,7 @@ contract GiveNoticeTest is Base {
 
     function test_WhenProviderOfAnIdleLeaseGivesNotice() external {
         skipTo(terms.end);
-        market.releaseHours(terms);
+        amendments.releaseHours(terms);
         terms = defaultTerms();
         terms.offer.kind = OfferKind.IDLE;
         terms.offer.validUntil = terms.end;
@@ -96,7 +105,7 @@ contract GiveNoticeTest is Base {
 
     function test_WhenProviderCutsOffHoursNotScheduled() external {
         skipTo(terms.end);
-        market.releaseHours(terms);
+        amendments.releaseHours(terms);
         skipTo(MONDAY + 7 days);
         terms = defaultTerms();
         terms.weeklyHours = 0x2aa; // hours 1, 3, 5, 7, 9
@@ -118,7 +127,7 @@ contract GiveNoticeTest is Base {
     function test_WhenRenterGivesNotice() external {
         skipTo(terms.start + 4 hours);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.NoticeGiven(
+        emit ILeaseBook.NoticeGiven(
             leaseId, RENTER, terms.start + 5 hours, 0, NoticeReason.WORK_DONE, bytes32(0)
         );
         giveNoticeAs(RENTER, terms);
@@ -177,7 +186,7 @@ contract GiveNoticeTest is Base {
         bytes32 proofHash = postProof(terms, 4 hours);
         skip(CHALLENGE_SECONDS);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.Settled(leaseId, proofHash, 4 hours, 14_112_000, 288_000);
+        emit ILeaseBook.Settled(leaseId, 4 hours, 14_112_000, 288_000);
         giveNoticeAs(RENTER, terms);
         assertEq(market.leaseState(leaseId).settledSeconds, 4 hours);
     }
@@ -193,7 +202,7 @@ contract GiveNoticeTest is Base {
 
     function test_WhenProviderRentsFromItself() external {
         skipTo(terms.end);
-        market.releaseHours(terms);
+        amendments.releaseHours(terms);
         token.mint(PROVIDER, 36e6);
         vm.prank(PROVIDER);
         token.approve(address(market), 36e6);
@@ -203,6 +212,26 @@ contract GiveNoticeTest is Base {
         leaseId = openLease(terms);
         giveNoticeAs(PROVIDER, terms);
         _assertEnd(terms.start + 1 hours, 9 hours);
+    }
+
+    function test_WhenADisputeIsOpen() external {
+        skipTo(terms.start + 4 hours);
+        postProof(terms, 4 hours);
+        openDispute(terms);
+        skip(CHALLENGE_SECONDS);
+        giveNoticeAs(PROVIDER, terms);
+        LeaseState memory state = market.leaseState(leaseId);
+        assertEq(state.pendingSeconds, 4 hours);
+        assertEq(state.settledSeconds, 0);
+        assertEq(state.openDisputes, 1);
+        _assertEnd(terms.start + 5 hours + CHALLENGE_SECONDS, 5 hours - CHALLENGE_SECONDS);
+    }
+
+    function test_WhenNoticeIsGiven() external {
+        giveNoticeAs(RENTER, terms);
+        assertEq(market.leaseState(leaseId).flags, LeaseFlags.CLOSING);
+        giveNoticeAs(PROVIDER, terms);
+        assertEq(market.leaseState(leaseId).flags, LeaseFlags.CLOSING | LeaseFlags.PROVIDER_FAILED);
     }
 
     function testFuzz_EndNeverMovesAwayAndStaysFunded(uint256 seed) external {
@@ -251,7 +280,7 @@ contract GiveNoticeTest is Base {
         skipTo(end - 1);
         vm.expectRevert(
             abi.encodeWithSelector(
-                ILeaseMarket.LeaseNotClosable.selector, end + PROOF_GRACE_SECONDS + 1, end - 1
+                ILeaseBook.LeaseNotClosable.selector, end + PROOF_GRACE_SECONDS + 1, end - 1
             )
         );
         closeAs(KEEPER, terms);

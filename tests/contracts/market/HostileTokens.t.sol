@@ -6,6 +6,7 @@ import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.s
 
 import { LeaseMarket } from "../../../contracts/LeaseMarket.sol";
 import { ProviderRegistry } from "../../../contracts/ProviderRegistry.sol";
+import { ILeaseAmendments } from "../../../contracts/interfaces/ILeaseAmendments.sol";
 import { IProviderRegistry } from "../../../contracts/interfaces/IProviderRegistry.sol";
 import { ExactTransfer } from "../../../contracts/libraries/ExactTransfer.sol";
 import { LeaseStatus, NoticeReason, Terms } from "../../../contracts/libraries/Types.sol";
@@ -27,11 +28,9 @@ contract HostileTokensTest is Base {
         skewed = new SkewedToken();
         lying = new LyingToken();
         hook = new HookToken();
-        vm.startPrank(OWNER);
-        market.allowToken(address(skewed), true);
-        market.allowToken(address(lying), true);
-        market.allowToken(address(hook), true);
-        vm.stopPrank();
+        allowToken(address(skewed));
+        allowToken(address(lying));
+        allowToken(address(hook));
         skewed.mint(RENTER, 10 * DEPOSIT);
         lying.mint(RENTER, 10 * DEPOSIT);
         hook.mint(RENTER, 10 * DEPOSIT);
@@ -98,7 +97,7 @@ contract HostileTokensTest is Base {
     function test_WhenAHookOpensAgainDuringTheDeposit() external {
         Terms memory terms = _listed(address(hook));
         Terms memory inner = _hookTerms();
-        hook.arm(address(market), abi.encodeCall(market.open, (inner)));
+        hook.arm(address(market), abi.encodeCall(market.open, (inner, LISTED)));
         _open(terms);
         _assertRefused();
         assertEq(hook.balanceOf(address(market)), DEPOSIT);
@@ -136,7 +135,7 @@ contract HostileTokensTest is Base {
         terms.start = uint40(vm.getBlockTimestamp());
         terms.end = terms.start + 10 hours;
         terms.maxEnd = terms.end;
-        hook.arm(address(market), abi.encodeCall(market.open, (terms)));
+        hook.arm(address(market), abi.encodeCall(market.open, (terms, LISTED)));
         hook.execute(address(market), abi.encodeCall(market.withdraw, (address(hook), STRANGER)));
         _assertRefused();
         assertEq(hook.balanceOf(STRANGER), DEPOSIT);
@@ -162,7 +161,8 @@ contract HostileTokensTest is Base {
     }
 
     function test_WhenAHookStakesAgainDuringAStake() external {
-        (ProviderRegistry other,) = deploy(address(hook));
+        deploy(address(hook), COURT);
+        ProviderRegistry other = registry;
         _approveAsHook(other);
         hook.arm(address(other), abi.encodeCall(other.stake, (5)));
         hook.execute(address(other), abi.encodeCall(other.stake, (7)));
@@ -171,16 +171,49 @@ contract HostileTokensTest is Base {
         assertEq(hook.balanceOf(address(other)), 7);
     }
 
-    function test_WhenAHookOpensWithPermitDuringTheDeposit() external {
-        Terms memory terms = _listed(address(hook));
+    function test_WhenAHookCallsAnythingGuardedDuringTheDeposit() external {
         Terms memory inner = _hookTerms();
-        hook.arm(address(market), abi.encodeCall(market.openWithPermit, (inner, 0, 0, 0, 0)));
+        openLease(inner);
+        token.mint(address(hook), 1);
+        bytes[] memory many = new bytes[](1);
+        many[0] = abi.encodeCall(market.open, (inner, LISTED));
+        bytes[6] memory calls = [
+            abi.encodeCall(amendments.multicall, (many)),
+            abi.encodeCall(market.topUp, (inner, inner.maxEnd)),
+            abi.encodeCall(amendments.extend, (inner, inner.maxEnd)),
+            abi.encodeCall(amendments.withdrawFees, (address(hook))),
+            abi.encodeCall(market.withdraw, (address(hook), STRANGER)),
+            abi.encodeCall(succession.openGang, (new Terms[](2), new bytes[](2)))
+        ];
+        uint256 balance = hook.balanceOf(address(market));
+        for (uint256 i = 0; i < calls.length; ++i) {
+            Terms memory terms = termsOfAnotherUnit(string(abi.encodePacked("unit", bytes1(uint8(65 + i)))));
+            terms.offer.token = address(hook);
+            listOffer(terms.offer);
+            hook.arm(address(market), calls[i]);
+            _open(terms);
+            balance += DEPOSIT;
+            assertEq(hook.hookCalls(), i + 1);
+            _assertLastRefused();
+            assertEq(hook.balanceOf(address(market)), balance);
+        }
+    }
+
+    function test_WhenAHookOpensDuringTheTreasurysWithdrawal() external {
+        Terms memory terms = _listed(address(hook));
         _open(terms);
+        skipTo(terms.end);
+        prove(terms, 10 hours);
+        Terms memory inner = _hookTerms();
+        hook.arm(address(market), abi.encodeCall(market.open, (inner, LISTED)));
+        assertEq(amendments.withdrawFees(address(hook)), 720_000);
         _assertRefused();
+        assertEq(hook.balanceOf(TREASURY), 720_000);
     }
 
     function test_WhenAHookMovesStakeDuringAStake() external {
-        (ProviderRegistry other,) = deploy(address(hook));
+        deploy(address(hook), COURT);
+        ProviderRegistry other = registry;
         bytes[3] memory inner = [
             abi.encodeCall(other.stakeWithPermit, (5, 0, 0, 0, 0)),
             abi.encodeCall(other.withdrawStake, (STRANGER)),
@@ -196,7 +229,8 @@ contract HostileTokensTest is Base {
     }
 
     function test_WhenAHookUnbondsDuringAStake() external {
-        (ProviderRegistry other,) = deploy(address(hook));
+        deploy(address(hook), COURT);
+        ProviderRegistry other = registry;
         _approveAsHook(other);
         hook.arm(address(other), abi.encodeCall(other.startUnbonding, (7)));
         hook.execute(address(other), abi.encodeCall(other.stake, (7)));
@@ -251,7 +285,7 @@ contract HostileTokensTest is Base {
 
     function _open(Terms memory terms) private {
         vm.prank(RENTER);
-        market.open(terms);
+        market.open(terms, LISTED);
     }
 
     function _withdraw(address token_) private {
@@ -294,11 +328,11 @@ contract HookedRenter {
     function open(Terms calldata terms) external {
         _terms = terms;
         TOKEN.arm(address(this), abi.encodeCall(this.cancelAndClose, ()));
-        MARKET.open(terms);
+        MARKET.open(terms, "");
     }
 
     function cancelAndClose() external {
-        MARKET.giveNotice(_terms, NoticeReason.UNSPECIFIED, 0);
+        ILeaseAmendments(address(MARKET)).giveNotice(_terms, NoticeReason.UNSPECIFIED, 0);
         MARKET.close(_terms);
         closedInside = true;
     }

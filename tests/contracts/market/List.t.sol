@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { Offer, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 
@@ -16,14 +16,14 @@ contract ListTest is Base {
     function test_RevertWhen_TokenIsNotAllowed() external {
         Offer memory offer = defaultOffer();
         offer.token = address(stakeToken);
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.TokenNotAllowed.selector, address(stakeToken)));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.TokenNotAllowed.selector, address(stakeToken)));
         listOffer(offer);
     }
 
     function test_RevertWhen_OfferHasExpired() external {
         Offer memory offer = defaultOffer();
         offer.validUntil = MONDAY - 1;
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferExpired.selector, MONDAY - 1, MONDAY));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OfferExpired.selector, MONDAY - 1, MONDAY));
         listOffer(offer);
     }
 
@@ -41,7 +41,7 @@ contract ListTest is Base {
 
     function test_RevertWhen_OfferIsListedAlready() external {
         bytes32 offerHash = listOffer(defaultOffer());
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferAlreadyListed.selector, offerHash));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OfferAlreadyListed.selector, offerHash));
         listOffer(defaultOffer());
     }
 
@@ -56,13 +56,13 @@ contract ListTest is Base {
         Offer memory offer = defaultOffer();
         bytes32 expected = digests.hashOffer(offer);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.OfferListed(expected, PROVIDER, unitId, offer);
+        emit ILeaseBook.OfferListed(expected, PROVIDER, offer);
         assertEq(listOffer(offer), expected);
         assertEq(market.listedBy(expected), PROVIDER);
     }
 
     function test_RevertWhen_UnlistedOfferIsNotListed() external {
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferNotListed.selector, bytes32("none")));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OfferNotListed.selector, bytes32("none")));
         vm.prank(PROVIDER);
         market.unlist("none");
     }
@@ -77,13 +77,13 @@ contract ListTest is Base {
     function test_WhenProviderUnlists() external {
         bytes32 offerHash = listOffer(defaultOffer());
         vm.expectEmit(address(market));
-        emit ILeaseMarket.OfferUnlisted(offerHash, PROVIDER);
+        emit ILeaseBook.OfferUnlisted(offerHash, PROVIDER);
         _unlist(offerHash);
         assertEq(market.listedBy(offerHash), address(0));
         Terms memory terms = defaultTerms();
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OfferNotListed.selector, offerHash));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OfferNotListed.selector, offerHash));
         vm.prank(RENTER);
-        market.open(terms);
+        market.open(terms, LISTED);
     }
 
     function test_WhenListedAgain() external {
@@ -110,16 +110,14 @@ contract ListTest is Base {
     }
 
     function _expectOnlyProvider() private {
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OnlyProvider.selector, PROVIDER, STRANGER));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OnlyProvider.selector, PROVIDER, STRANGER));
     }
 
     function _expectDurationInvalid(uint32 minSeconds, uint32 maxSeconds) private {
         Offer memory offer = defaultOffer();
         (offer.minSeconds, offer.maxSeconds) = (minSeconds, maxSeconds);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                ILeaseMarket.OfferDurationInvalid.selector, minSeconds, maxSeconds, 400 days
-            )
+            abi.encodeWithSelector(ILeaseBook.OfferDurationInvalid.selector, minSeconds, maxSeconds, 400 days)
         );
         listOffer(offer);
     }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import { IERC20Errors } from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { IProviderRegistry } from "../../../contracts/interfaces/IProviderRegistry.sol";
 import { LeaseState, LeaseStatus, Offer, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
@@ -20,41 +20,54 @@ contract OpenTest is Base {
         offerHash = listOffer(terms.offer);
     }
 
-    function test_RevertWhen_CallerIsNotRenter() external {
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OnlyRenter.selector, RENTER, STRANGER));
-        vm.prank(STRANGER);
-        market.open(terms);
+    function test_RevertWhen_RenterIsZero() external {
+        terms.renter = address(0);
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.ZeroAddress.selector));
+    }
+
+    function test_RevertWhen_TermsNameAGang() external {
+        terms.gangId = "gang";
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.LeaseIsInGang.selector, bytes32("gang")));
     }
 
     function test_RevertWhen_TokenIsNoLongerAllowed() external {
         vm.prank(OWNER);
-        market.allowToken(address(token), false);
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.TokenNotAllowed.selector, address(token)));
+        amendments.setToken(address(token), false, FEE_BPS);
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.TokenNotAllowed.selector, address(token)));
     }
 
     function test_RevertWhen_FeeIsNotOfToday() external {
         vm.prank(OWNER);
-        market.setFee(150);
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.FeeMismatch.selector, 150, FEE_BPS));
+        amendments.setToken(address(token), true, 150);
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.FeeMismatch.selector, 150, FEE_BPS));
     }
 
     function test_RevertWhen_OfferIsNotListed() external {
         vm.prank(PROVIDER);
         market.unlist(offerHash);
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.OfferNotListed.selector, offerHash));
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.OfferNotListed.selector, offerHash));
     }
 
     function test_RevertWhen_OneTermOfTheOfferDiffers() external {
         terms.offer.pricePerHour -= 1;
         _expectRevertOf(
-            abi.encodeWithSelector(ILeaseMarket.OfferNotListed.selector, digests.hashOffer(terms.offer))
+            abi.encodeWithSelector(ILeaseBook.OfferNotListed.selector, digests.hashOffer(terms.offer))
         );
+    }
+
+    function test_RevertWhen_ProviderHasRaisedItsEpoch() external {
+        vm.prank(PROVIDER);
+        registry.raiseEpoch();
+        _expectRevertOf(abi.encodeWithSelector(IProviderRegistry.EpochMismatch.selector, 1, 0));
+        terms.offer.salt = uint256(1) << 232;
+        listOffer(terms.offer);
+        _open();
     }
 
     function test_RevertWhen_OfferHasExpired() external {
         skip(1 days + 1);
         _expectRevertOf(
-            abi.encodeWithSelector(ILeaseMarket.OfferExpired.selector, MONDAY + 1 days, MONDAY + 1 days + 1)
+            abi.encodeWithSelector(ILeaseBook.OfferExpired.selector, MONDAY + 1 days, MONDAY + 1 days + 1)
         );
     }
 
@@ -62,7 +75,7 @@ contract OpenTest is Base {
         skip(1);
         _expectRevertOf(
             abi.encodeWithSelector(
-                ILeaseMarket.StartOutOfRange.selector, MONDAY + 1, MONDAY + 1 + 7 days, MONDAY
+                ILeaseBook.StartOutOfRange.selector, MONDAY + 1, MONDAY + 1 + 7 days, MONDAY
             )
         );
     }
@@ -71,9 +84,7 @@ contract OpenTest is Base {
         terms.start = MONDAY + 7 days + 1;
         terms.end = terms.start + 10 hours;
         _expectRevertOf(
-            abi.encodeWithSelector(
-                ILeaseMarket.StartOutOfRange.selector, MONDAY, MONDAY + 7 days, terms.start
-            )
+            abi.encodeWithSelector(ILeaseBook.StartOutOfRange.selector, MONDAY, MONDAY + 7 days, terms.start)
         );
     }
 
@@ -98,7 +109,7 @@ contract OpenTest is Base {
         terms.maxEnd = MONDAY + 30 days + 1;
         _expectRevertOf(
             abi.encodeWithSelector(
-                ILeaseMarket.MaxEndOutOfRange.selector, terms.end, MONDAY + 30 days, terms.maxEnd
+                ILeaseBook.MaxEndOutOfRange.selector, terms.end, MONDAY + 30 days, terms.maxEnd
             )
         );
     }
@@ -107,17 +118,20 @@ contract OpenTest is Base {
         terms.offer.weeklyHours = 0xff;
         listOffer(terms.offer);
         terms.weeklyHours = 0x1ff;
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.HoursNotOffered.selector, 0xff, 0x1ff));
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.HoursNotOffered.selector, 0xff, 0x1ff));
     }
 
     function test_RevertWhen_NothingIsScheduled() external {
         terms.weeklyHours = uint168(1) << 10;
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.NothingScheduled.selector));
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.NothingScheduled.selector));
+        terms.offer.pricePerHour = 0;
+        listOffer(terms.offer);
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.NothingScheduled.selector));
     }
 
     function test_RevertWhen_LeaseExists() external {
         bytes32 leaseId = _open();
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.LeaseExists.selector, leaseId));
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.LeaseExists.selector, leaseId));
     }
 
     function test_RevertWhen_LeaseIsClosed() external {
@@ -129,7 +143,7 @@ contract OpenTest is Base {
         skipTo(terms.start);
         closeAs(RENTER, terms);
         assertEq(uint8(market.leaseState(leaseId).status), uint8(LeaseStatus.CLOSED));
-        _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.LeaseExists.selector, leaseId));
+        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.LeaseExists.selector, leaseId));
         terms.salt = 2;
         assertNotEq(_open(), leaseId);
     }
@@ -181,7 +195,7 @@ contract OpenTest is Base {
         terms.weeklyHours = 0x3ff;
         bytes32 expected = market.leaseIdOf(terms);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.LeaseOpened(expected, RENTER, PROVIDER, terms, 36e6);
+        emit ILeaseBook.LeaseOpened(expected, RENTER, PROVIDER, offerHash, leaseTermsOf(terms), 36e6);
         assertEq(_open(), expected);
 
         LeaseState memory state;
@@ -258,7 +272,7 @@ contract OpenTest is Base {
         terms.weeklyHours = mask;
         uint256 scheduled = market.scheduledSeconds(mask, terms.start, terms.end);
         if (scheduled == 0) {
-            _expectRevertOf(abi.encodeWithSelector(ILeaseMarket.NothingScheduled.selector));
+            _expectRevertOf(abi.encodeWithSelector(ILeaseBook.NothingScheduled.selector));
             return;
         }
         uint256 deposit = market.leaseState(_open()).deposit;
@@ -267,14 +281,34 @@ contract OpenTest is Base {
         assertEq(token.balanceOf(address(market)), deposit);
     }
 
-    function test_WhenPermitIsValid() external {
-        _forgetApproval();
-        (uint8 v, bytes32 r, bytes32 s) = signPermit(token, address(market), 36e6);
+    function test_WhenAnotherPays() external {
+        token.mint(STRANGER, 36e6);
+        vm.startPrank(STRANGER);
+        token.approve(address(market), 36e6);
         bytes32 expected = market.leaseIdOf(terms);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.LeaseOpened(expected, RENTER, PROVIDER, terms, 36e6);
+        emit ILeaseBook.LeaseOpened(expected, RENTER, PROVIDER, offerHash, leaseTermsOf(terms), 36e6);
+        market.open(terms, LISTED);
+        vm.stopPrank();
+        assertEq(token.balanceOf(STRANGER), 0);
+        assertEq(token.balanceOf(RENTER), 1e15);
+        // It is the renter's lease, and so is the refund.
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OnlyParty.selector, RENTER, PROVIDER, STRANGER));
+        giveNoticeAs(STRANGER, terms);
+        skipPastLastPost(terms);
+        closeAs(KEEPER, terms);
+        assertEq(creditOf(RENTER), 36e6);
+        assertEq(creditOf(STRANGER), 0);
+    }
+
+    function test_WhenPermitIsUsedInTheSameCall() external {
+        _forgetApproval();
+        bytes32 expected = market.leaseIdOf(terms);
+        (uint8 v, bytes32 r, bytes32 s) = signPermit(token, address(market), 36e6);
+        bytes[] memory calls = _callsWithPermit(address(token), v, r, s);
         vm.prank(RENTER);
-        assertEq(market.openWithPermit(terms, block.timestamp, v, r, s), expected);
+        bytes[] memory results = amendments.multicall(calls);
+        assertEq(abi.decode(results[1], (bytes32)), expected);
         assertEq(token.balanceOf(address(market)), 36e6);
         assertEq(token.allowance(RENTER, address(market)), 0);
     }
@@ -284,19 +318,26 @@ contract OpenTest is Base {
         (uint8 v, bytes32 r, bytes32 s) = signPermit(token, address(market), 36e6);
         vm.prank(STRANGER);
         token.permit(RENTER, address(market), 36e6, block.timestamp, v, r, s);
+        bytes[] memory calls = _callsWithPermit(address(token), v, r, s);
         vm.prank(RENTER);
-        market.openWithPermit(terms, block.timestamp, v, r, s);
+        amendments.multicall(calls);
         assertEq(token.balanceOf(address(market)), 36e6);
     }
 
     function test_RevertWhen_PermitIsForged() external {
         _forgetApproval();
         (uint8 v, bytes32 r, bytes32 s) = signPermit(token, STRANGER, 36e6);
+        bytes[] memory calls = _callsWithPermit(address(token), v, r, s);
         vm.expectRevert(
             abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(market), 0, 36e6)
         );
         vm.prank(RENTER);
-        market.openWithPermit(terms, block.timestamp, v, r, s);
+        amendments.multicall(calls);
+    }
+
+    function test_RevertWhen_PermitIsOfATokenNotAllowed() external {
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.TokenNotAllowed.selector, address(stakeToken)));
+        amendments.usePermit(address(stakeToken), 1, block.timestamp, 27, 0, 0);
     }
 
     function test_WhenTokenHasNoPermit() external {
@@ -304,18 +345,28 @@ contract OpenTest is Base {
         plain.mint(RENTER, 36e6);
         vm.prank(RENTER);
         plain.approve(address(market), 36e6);
-        vm.prank(OWNER);
-        market.allowToken(address(plain), true);
+        allowToken(address(plain));
         terms.offer.token = address(plain);
         listOffer(terms.offer);
+        bytes[] memory calls = _callsWithPermit(address(plain), 27, 0, 0);
         vm.prank(RENTER);
-        market.openWithPermit(terms, block.timestamp, 27, 0, 0);
+        amendments.multicall(calls);
         assertEq(plain.balanceOf(address(market)), 36e6);
+    }
+
+    function _callsWithPermit(address token_, uint8 v, bytes32 r, bytes32 s)
+        private
+        view
+        returns (bytes[] memory calls)
+    {
+        calls = new bytes[](2);
+        calls[0] = abi.encodeCall(amendments.usePermit, (token_, 36e6, block.timestamp, v, r, s));
+        calls[1] = abi.encodeCall(market.open, (terms, LISTED));
     }
 
     function _open() private returns (bytes32) {
         vm.prank(RENTER);
-        return market.open(terms);
+        return market.open(terms, LISTED);
     }
 
     function _forgetApproval() private {
@@ -325,13 +376,13 @@ contract OpenTest is Base {
 
     function _expectEndOutOfRange(uint256 earliest) private {
         _expectRevertOf(
-            abi.encodeWithSelector(ILeaseMarket.EndOutOfRange.selector, earliest, terms.maxEnd, terms.end)
+            abi.encodeWithSelector(ILeaseBook.EndOutOfRange.selector, earliest, terms.maxEnd, terms.end)
         );
     }
 
     function _expectRevertOf(bytes memory reason) private {
         vm.expectRevert(reason);
         vm.prank(RENTER);
-        market.open(terms);
+        market.open(terms, LISTED);
     }
 }

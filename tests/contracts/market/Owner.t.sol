@@ -3,27 +3,21 @@ pragma solidity 0.8.37;
 
 import { Ownable } from "@openzeppelin/contracts/access/Ownable.sol";
 
-import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 
 contract OwnerTest is Base {
-    function test_RevertWhen_AnotherAllowsAToken() external {
+    function test_RevertWhen_AnotherSetsAToken() external {
         _expectUnauthorized();
         vm.prank(STRANGER);
-        market.allowToken(address(token), false);
-    }
-
-    function test_RevertWhen_AnotherSetsTheFee() external {
-        _expectUnauthorized();
-        vm.prank(STRANGER);
-        market.setFee(0);
+        amendments.setToken(address(token), false, 0);
     }
 
     function test_RevertWhen_AnotherSetsTheTreasury() external {
         _expectUnauthorized();
         vm.prank(STRANGER);
-        market.setTreasury(STRANGER);
+        amendments.setTreasury(STRANGER);
     }
 
     function test_RevertWhen_AnotherTakesTheOwnership() external {
@@ -34,49 +28,41 @@ contract OwnerTest is Base {
         market.acceptOwnership();
     }
 
-    function test_RevertWhen_AllowedTokenIsZero() external {
-        vm.expectRevert(ILeaseMarket.ZeroAddress.selector);
+    function test_RevertWhen_TokenIsZero() external {
+        vm.expectRevert(ILeaseBook.ZeroAddress.selector);
         vm.prank(OWNER);
-        market.allowToken(address(0), true);
+        amendments.setToken(address(0), true, 0);
     }
 
     function test_RevertWhen_FeeIsAboveTheCap() external {
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.FeeAboveCap.selector, 300, 301));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.FeeAboveCap.selector, 300, 301));
         vm.prank(OWNER);
-        market.setFee(301);
+        amendments.setToken(address(token), true, 301);
     }
 
     function test_RevertWhen_NewTreasuryIsZero() external {
-        vm.expectRevert(ILeaseMarket.ZeroAddress.selector);
+        vm.expectRevert(ILeaseBook.ZeroAddress.selector);
         vm.prank(OWNER);
-        market.setTreasury(address(0));
+        amendments.setTreasury(address(0));
     }
 
     function test_WhenOwnerAllowsAndForbidsAToken() external {
-        vm.startPrank(OWNER);
-        vm.expectEmit(address(market));
-        emit ILeaseMarket.TokenAllowed(address(stakeToken), true);
-        market.allowToken(address(stakeToken), true);
-        assertTrue(market.tokenAllowed(address(stakeToken)));
-        vm.expectEmit(address(market));
-        emit ILeaseMarket.TokenAllowed(address(stakeToken), false);
-        market.allowToken(address(stakeToken), false);
-        assertFalse(market.tokenAllowed(address(stakeToken)));
+        _setToken(address(stakeToken), true, 0);
+        _setToken(address(stakeToken), false, 0);
     }
 
-    function test_WhenOwnerSetsTheFee() external {
-        vm.expectEmit(address(market));
-        emit ILeaseMarket.FeeChanged(300);
-        vm.prank(OWNER);
-        market.setFee(300);
-        assertEq(market.feeBps(), 300);
+    function test_WhenOwnerSetsAFee() external {
+        _setToken(address(token), true, 300);
+        // Each token has its own.
+        (, uint16 feeBps) = market.tokenTerms(address(wrapped));
+        assertEq(feeBps, FEE_BPS);
     }
 
     function test_WhenOwnerSetsTheTreasury() external {
         vm.expectEmit(address(market));
-        emit ILeaseMarket.TreasuryChanged(STRANGER);
+        emit ILeaseBook.TreasuryChanged(STRANGER);
         vm.prank(OWNER);
-        market.setTreasury(STRANGER);
+        amendments.setTreasury(STRANGER);
         assertEq(market.treasury(), STRANGER);
     }
 
@@ -95,9 +81,8 @@ contract OwnerTest is Base {
         prove(terms, 5 hours);
         bytes memory before = _everything(leaseId);
         vm.startPrank(OWNER);
-        market.setFee(300);
-        market.allowToken(address(token), false);
-        market.setTreasury(OWNER);
+        amendments.setToken(address(token), false, 300);
+        amendments.setTreasury(OWNER);
         market.transferOwnership(STRANGER);
         vm.stopPrank();
         assertEq(_everything(leaseId), before);
@@ -111,12 +96,22 @@ contract OwnerTest is Base {
         market.withdraw(address(token), PROVIDER);
     }
 
+    function _setToken(address token_, bool allowed, uint16 feeBps) private {
+        vm.expectEmit(address(market));
+        emit ILeaseBook.TokenSet(token_, allowed, feeBps);
+        vm.prank(OWNER);
+        amendments.setToken(token_, allowed, feeBps);
+        (bool allowedNow, uint16 feeBpsNow) = market.tokenTerms(token_);
+        assertEq(allowedNow, allowed);
+        assertEq(feeBpsNow, feeBps);
+    }
+
     function _everything(bytes32 leaseId) private view returns (bytes memory) {
         (uint96 staked, uint96 locked) = stakeOf(PROVIDER);
         return abi.encode(
             market.leaseState(leaseId),
             creditOf(PROVIDER),
-            creditOf(TREASURY),
+            feesKept(),
             creditOf(RENTER),
             staked,
             locked,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { CompletionProof, LeaseState, LeaseStatus, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
+import { SmartAccount } from "../mocks/SmartAccount.sol";
 
 contract PostProofTest is Base {
     Terms private terms;
@@ -28,7 +29,8 @@ contract PostProofTest is Base {
     }
 
     function test_RevertWhen_LeaseIsBreached() external {
-        forceStatus(leaseId, LeaseStatus.BREACHED);
+        postProof(terms, 0);
+        breach(terms);
         _expectRevertOf(proofOf(terms, 0), leaseNotOpen(leaseId, LeaseStatus.BREACHED));
     }
 
@@ -36,26 +38,26 @@ contract PostProofTest is Base {
         address[4] memory others = [PROVIDER, RENTER, OWNER, STRANGER];
         CompletionProof memory proof = proofOf(terms, 0);
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.OnlyWorker.selector, WORKER, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OnlyWorker.selector, WORKER, others[i]));
             vm.prank(others[i]);
-            market.postProof(terms, proof);
+            market.postProof(terms, proof, "");
         }
     }
 
     function test_RevertWhen_WorkerWasRotatedAway() external {
         _rotate();
         _expectRevertOf(
-            proofOf(terms, 0), abi.encodeWithSelector(ILeaseMarket.OnlyWorker.selector, STRANGER, WORKER)
+            proofOf(terms, 0), abi.encodeWithSelector(ILeaseBook.OnlyWorker.selector, STRANGER, WORKER)
         );
     }
 
     function test_RevertWhen_UnitHasBeenRetired() external {
         skipTo(terms.end);
-        market.releaseHours(terms);
+        amendments.releaseHours(terms);
         vm.prank(PROVIDER);
         registry.retireUnit(unitId, gpuIdsOf("gpu", 2));
         _expectRevertOf(
-            proofOf(terms, 1), abi.encodeWithSelector(ILeaseMarket.OnlyWorker.selector, address(0), WORKER)
+            proofOf(terms, 1), abi.encodeWithSelector(ILeaseBook.OnlyWorker.selector, address(0), WORKER)
         );
     }
 
@@ -63,7 +65,7 @@ contract PostProofTest is Base {
         CompletionProof memory proof = proofOf(terms, 0);
         proof.leaseId = "another";
         _expectRevertOf(
-            proof, abi.encodeWithSelector(ILeaseMarket.LeaseMismatch.selector, leaseId, bytes32("another"))
+            proof, abi.encodeWithSelector(ILeaseBook.LeaseMismatch.selector, leaseId, bytes32("another"))
         );
     }
 
@@ -76,7 +78,7 @@ contract PostProofTest is Base {
         openLease(terms);
         _expectRevertOf(
             proofOf(terms, 0),
-            abi.encodeWithSelector(ILeaseMarket.LeaseNotStarted.selector, terms.start, vm.getBlockTimestamp())
+            abi.encodeWithSelector(ILeaseBook.LeaseNotStarted.selector, terms.start, vm.getBlockTimestamp())
         );
         skipTo(terms.start);
         postProof(terms, 0);
@@ -85,10 +87,11 @@ contract PostProofTest is Base {
     function test_RevertWhen_ADisputeIsOpen() external {
         skip(1 hours);
         postProof(terms, 10 minutes);
-        forceDispute(leaseId, 2);
+        openDispute(terms);
+        openDispute(terms);
         skip(CHALLENGE_SECONDS);
         _expectRevertOf(
-            proofOf(terms, 20 minutes), abi.encodeWithSelector(ILeaseMarket.DisputeOpen.selector, 2)
+            proofOf(terms, 20 minutes), abi.encodeWithSelector(ILeaseBook.DisputeOpen.selector, 2)
         );
     }
 
@@ -99,7 +102,7 @@ contract PostProofTest is Base {
         skip(CHALLENGE_SECONDS - 1);
         _expectRevertOf(
             proofOf(terms, 30 minutes),
-            abi.encodeWithSelector(ILeaseMarket.ProofPending.selector, maturesAt, maturesAt - 1)
+            abi.encodeWithSelector(ILeaseBook.ProofPending.selector, maturesAt, maturesAt - 1)
         );
         assertEq(market.leaseState(leaseId).proofHash, proofHash);
         assertEq(market.leaseState(leaseId).pendingSeconds, 1 hours);
@@ -112,7 +115,7 @@ contract PostProofTest is Base {
         skipTo(lastPost + 1);
         _expectRevertOf(
             proofOf(terms, 1),
-            abi.encodeWithSelector(ILeaseMarket.ProofAfterLastPost.selector, lastPost, lastPost + 1)
+            abi.encodeWithSelector(ILeaseBook.ProofAfterLastPost.selector, lastPost, lastPost + 1)
         );
     }
 
@@ -159,13 +162,13 @@ contract PostProofTest is Base {
         bytes32 proofHash = postProof(terms, 1 hours);
         skip(CHALLENGE_SECONDS);
         _expectRevertOf(
-            proof, abi.encodeWithSelector(ILeaseMarket.ProofOutOfOrder.selector, proofHash, bytes32(0))
+            proof, abi.encodeWithSelector(ILeaseBook.ProofOutOfOrder.selector, proofHash, bytes32(0))
         );
         CompletionProof memory second = proofOf(terms, 1 hours);
         bytes32 secondHash = postProof(terms, 1 hours);
         skip(CHALLENGE_SECONDS);
         _expectRevertOf(
-            second, abi.encodeWithSelector(ILeaseMarket.ProofOutOfOrder.selector, secondHash, proofHash)
+            second, abi.encodeWithSelector(ILeaseBook.ProofOutOfOrder.selector, secondHash, proofHash)
         );
     }
 
@@ -174,7 +177,7 @@ contract PostProofTest is Base {
         proof.previousProof = "invented";
         _expectRevertOf(
             proof,
-            abi.encodeWithSelector(ILeaseMarket.ProofOutOfOrder.selector, bytes32(0), bytes32("invented"))
+            abi.encodeWithSelector(ILeaseBook.ProofOutOfOrder.selector, bytes32(0), bytes32("invented"))
         );
     }
 
@@ -183,9 +186,9 @@ contract PostProofTest is Base {
         CompletionProof memory proof = proofOf(terms, 40 minutes);
         bytes32 proofHash = digests.hashCompletionProof(proof);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.ProofPosted(leaseId, proofHash, proof, MONDAY + 1 hours + CHALLENGE_SECONDS);
+        emit ILeaseBook.ProofPosted(leaseId, proofHash, proof, MONDAY + 1 hours + CHALLENGE_SECONDS);
         vm.prank(WORKER);
-        market.postProof(terms, proof);
+        market.postProof(terms, proof, "");
 
         LeaseState memory state;
         state.deposit = 36e6;
@@ -205,13 +208,13 @@ contract PostProofTest is Base {
         CompletionProof memory proof = proofOf(terms, 50 minutes);
         assertEq(proof.previousProof, first);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.Settled(leaseId, first, 40 minutes, 2_352_000, 48_000);
+        emit ILeaseBook.Settled(leaseId, 40 minutes, 2_352_000, 48_000);
         vm.expectEmit(address(market));
-        emit ILeaseMarket.ProofPosted(
+        emit ILeaseBook.ProofPosted(
             leaseId, digests.hashCompletionProof(proof), proof, MONDAY + 1 hours + 2 * CHALLENGE_SECONDS
         );
         vm.prank(WORKER);
-        market.postProof(terms, proof);
+        market.postProof(terms, proof, "");
         assertEq(market.leaseState(leaseId).settledSeconds, 40 minutes);
         assertEq(market.leaseState(leaseId).pendingSeconds, 50 minutes);
         assertEq(creditOf(PROVIDER), 2_352_000);
@@ -238,6 +241,117 @@ contract PostProofTest is Base {
         postProof(terms, 1 hours);
     }
 
+    function test_WhenAnyonePostsWithTheWorkersSignature() external {
+        skip(1 hours);
+        (CompletionProof memory proof, bytes32 proofHash) = _signed(40 minutes);
+        bytes memory signature = signAs(WORKER_KEY, proofHash);
+        vm.expectEmit(address(market));
+        emit ILeaseBook.ProofPosted(leaseId, proofHash, proof, MONDAY + 1 hours + CHALLENGE_SECONDS);
+        vm.prank(STRANGER);
+        market.postProof(terms, proof, signature);
+        assertEq(market.leaseState(leaseId).pendingSeconds, 40 minutes);
+    }
+
+    function test_WhenAContractIsTheWorker() external {
+        SmartAccount account = new SmartAccount(WORKER);
+        vm.prank(PROVIDER);
+        registry.rotateWorker(unitId, address(account), bytes32(0));
+        skip(1 hours);
+        (CompletionProof memory proof, bytes32 proofHash) = _signed(40 minutes);
+        bytes memory signature = signAs(WORKER_KEY, proofHash);
+        market.postProof(terms, proof, signature);
+        assertEq(market.leaseState(leaseId).proofHash, proofHash);
+    }
+
+    function test_RevertWhen_SignatureIsNotTheWorkers() external {
+        skip(1 hours);
+        (CompletionProof memory proof, bytes32 proofHash) = _signed(40 minutes);
+        _expectSignatureInvalid(WORKER, proof, proofHash, signAs(RENTER_KEY, proofHash));
+    }
+
+    function test_RevertWhen_SignatureIsOfAnotherProof() external {
+        skip(1 hours);
+        (, bytes32 otherHash) = _signed(30 minutes);
+        (CompletionProof memory proof, bytes32 proofHash) = _signed(40 minutes);
+        _expectSignatureInvalid(WORKER, proof, proofHash, signAs(WORKER_KEY, otherHash));
+    }
+
+    function test_RevertWhen_SignatureIsOfTheWorkerBefore() external {
+        _rotate();
+        skip(1 hours);
+        (CompletionProof memory proof, bytes32 proofHash) = _signed(40 minutes);
+        _expectSignatureInvalid(STRANGER, proof, proofHash, signAs(WORKER_KEY, proofHash));
+    }
+
+    function test_RevertWhen_SignatureIsOfARetiredUnit() external {
+        skipTo(terms.end);
+        amendments.releaseHours(terms);
+        vm.prank(PROVIDER);
+        registry.retireUnit(unitId, gpuIdsOf("gpu", 2));
+        (CompletionProof memory proof, bytes32 proofHash) = _signed(40 minutes);
+        _expectSignatureInvalid(address(0), proof, proofHash, signAs(WORKER_KEY, proofHash));
+        _expectSignatureInvalid(address(0), proof, proofHash, new bytes(65));
+    }
+
+    function test_RevertWhen_ClaimPassesAnUnansweredOrder() external {
+        skip(1 hours);
+        _postOrder("order");
+        skip(ANSWER_SECONDS);
+        skip(2 hours);
+        _expectOutOfRange(0, 1 hours + ANSWER_SECONDS, 1 hours + ANSWER_SECONDS + 1);
+        postProof(terms, 1 hours + ANSWER_SECONDS);
+    }
+
+    function test_RevertWhen_ClaimCountsWhatALateAnswerLost() external {
+        skip(1 hours);
+        _postOrder("order");
+        skip(ANSWER_SECONDS + 17);
+        vm.prank(WORKER);
+        amendments.answerOrder(terms, "order", true, "");
+        skip(1 hours);
+        _expectOutOfRange(0, 2 hours + ANSWER_SECONDS, 2 hours + ANSWER_SECONDS + 1);
+        postProof(terms, 2 hours + ANSWER_SECONDS);
+    }
+
+    function test_RevertWhen_ProofIsPostedAfterAnExtendedLastPost() external {
+        skipTo(uint256(terms.end) + PROOF_GRACE_SECONDS);
+        postProof(terms, 9 hours);
+        openDispute(terms);
+        skip(1 days);
+        endDispute(terms);
+        uint256 lastPost = vm.getBlockTimestamp() + PROOF_GRACE_SECONDS;
+        market.settle(terms);
+        skipTo(lastPost + 1);
+        _expectRevertOf(
+            proofOf(terms, 10 hours),
+            abi.encodeWithSelector(ILeaseBook.ProofAfterLastPost.selector, lastPost, lastPost + 1)
+        );
+        vm.warp(lastPost);
+        postProof(terms, 10 hours);
+    }
+
+    function _postOrder(bytes32 orderDigest) private {
+        vm.prank(RENTER);
+        amendments.postOrder(terms, orderDigest);
+    }
+
+    function _signed(uint32 provenSeconds) private view returns (CompletionProof memory proof, bytes32) {
+        proof = proofOf(terms, provenSeconds);
+        return (proof, digests.hashCompletionProof(proof));
+    }
+
+    function _expectSignatureInvalid(
+        address worker,
+        CompletionProof memory proof,
+        bytes32 proofHash,
+        bytes memory signature
+    ) private {
+        bytes32 digest = digestOf(proofHash);
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, worker, digest));
+        vm.prank(STRANGER);
+        market.postProof(terms, proof, signature);
+    }
+
     function _rotate() private {
         vm.prank(PROVIDER);
         registry.rotateWorker(unitId, STRANGER, bytes32(0));
@@ -246,13 +360,13 @@ contract PostProofTest is Base {
     function _expectOutOfRange(uint32 settled, uint256 scheduled, uint32 claimed) private {
         _expectRevertOf(
             proofOf(terms, claimed),
-            abi.encodeWithSelector(ILeaseMarket.ProvenSecondsOutOfRange.selector, settled, scheduled, claimed)
+            abi.encodeWithSelector(ILeaseBook.ProvenSecondsOutOfRange.selector, settled, scheduled, claimed)
         );
     }
 
     function _expectRevertOf(CompletionProof memory proof, bytes memory reason) private {
         vm.expectRevert(reason);
         vm.prank(WORKER);
-        market.postProof(terms, proof);
+        market.postProof(terms, proof, "");
     }
 }

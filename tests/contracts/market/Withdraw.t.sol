@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { ExactTransfer } from "../../../contracts/libraries/ExactTransfer.sol";
 import { Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
@@ -17,7 +17,7 @@ contract WithdrawTest is Base {
     }
 
     function test_RevertWhen_RecipientIsZero() external {
-        vm.expectRevert(ILeaseMarket.ZeroAddress.selector);
+        vm.expectRevert(ILeaseBook.ZeroAddress.selector);
         vm.prank(PROVIDER);
         market.withdraw(address(token), address(0));
     }
@@ -42,7 +42,7 @@ contract WithdrawTest is Base {
 
     function test_WhenThereIsCredit() external {
         vm.expectEmit(address(market));
-        emit ILeaseMarket.Withdrawn(address(token), PROVIDER, STRANGER, 17_640_000);
+        emit ILeaseBook.Withdrawn(address(token), PROVIDER, STRANGER, 17_640_000);
         vm.prank(PROVIDER);
         assertEq(market.withdraw(address(token), STRANGER), 17_640_000);
         assertEq(token.balanceOf(STRANGER), 17_640_000);
@@ -62,14 +62,52 @@ contract WithdrawTest is Base {
         market.withdraw(address(token), PROVIDER);
         vm.prank(RENTER);
         assertEq(market.withdraw(address(token), RENTER), 18e6);
-        vm.prank(TREASURY);
-        assertEq(market.withdraw(address(token), TREASURY), 360_000);
+        assertEq(amendments.withdrawFees(address(token)), 360_000);
         vm.prank(PROVIDER);
         assertEq(market.withdraw(address(token), STRANGER), 17_640_000);
         assertEq(token.balanceOf(address(market)), 0);
     }
 
+    function test_RevertWhen_ThereAreNoFees() external {
+        _expectNothing(address(stakeToken), TREASURY);
+        amendments.withdrawFees(address(stakeToken));
+    }
+
+    function test_WhenAnyoneWithdrawsTheFees() external {
+        vm.expectEmit(address(market));
+        emit ILeaseBook.FeesWithdrawn(address(token), TREASURY, 360_000);
+        vm.prank(STRANGER);
+        assertEq(amendments.withdrawFees(address(token)), 360_000);
+        assertEq(token.balanceOf(TREASURY), 360_000);
+        assertEq(token.balanceOf(STRANGER), 0);
+        assertEq(feesKept(), 0);
+        _expectNothing(address(token), TREASURY);
+        amendments.withdrawFees(address(token));
+    }
+
+    function test_WhenTreasuryHasChanged() external {
+        vm.prank(OWNER);
+        amendments.setTreasury(STRANGER);
+        amendments.withdrawFees(address(token));
+        assertEq(token.balanceOf(STRANGER), 360_000);
+        assertEq(token.balanceOf(TREASURY), 0);
+    }
+
+    function test_WhenTreasuryIsBlocked() external {
+        vm.mockCallRevert(
+            address(token), abi.encodeWithSelector(token.transfer.selector, TREASURY), "blocked"
+        );
+        vm.expectRevert("blocked");
+        amendments.withdrawFees(address(token));
+        assertEq(feesKept(), 360_000);
+        vm.prank(PROVIDER);
+        assertEq(market.withdraw(address(token), PROVIDER), 17_640_000);
+        vm.prank(OWNER);
+        amendments.setTreasury(STRANGER);
+        assertEq(amendments.withdrawFees(address(token)), 360_000);
+    }
+
     function _expectNothing(address token_, address account) private {
-        vm.expectRevert(abi.encodeWithSelector(ILeaseMarket.NothingToWithdraw.selector, token_, account));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.NothingToWithdraw.selector, token_, account));
     }
 }

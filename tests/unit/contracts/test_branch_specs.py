@@ -7,12 +7,13 @@ import pytest
 
 CONTRACT_TESTS = Path(__file__).parents[2] / "contracts"
 TREES = sorted(CONTRACT_TESTS.rglob("*.tree"))
-BRANCH = re.compile(r"^(?P<indent>[│ ]*)[├└]── (?P<kind>when|fuzz|it) ?(?P<words>.*)$")
+BRANCH = re.compile(r"^(?P<indent>[│ ]*)[├└]── (?P<kind>when|fuzz|attack|it) ?(?P<words>.*)$")
 TEST = re.compile(r"^    function (test\w+)\(", re.MULTILINE)
 
 
 def expected_tests(tree: str) -> set[str]:
-    """`when x` over `it should revert` is test_RevertWhen_X, else test_WhenX; `fuzz x` is testFuzz_X."""
+    """`when x` over `it should revert` is test_RevertWhen_X, else test_WhenX; `fuzz x` is testFuzz_X and
+    `attack x` is test_Attack_X, whatever is said under them."""
     names: set[str] = set()
     condition = ""
     for line in tree.splitlines():
@@ -20,10 +21,14 @@ def expected_tests(tree: str) -> set[str]:
         if match is None:
             continue
         camel = "".join(word.capitalize() for word in match["words"].split())
-        if match["kind"] == "fuzz":
-            names.add(f"testFuzz_{camel}")
+        if match["kind"] in ("fuzz", "attack"):
+            prefix = "testFuzz" if match["kind"] == "fuzz" else "test_Attack"
+            names.add(f"{prefix}_{camel}")
+            condition = ""
         elif match["kind"] == "when":
             condition = camel
+        elif not condition:
+            continue
         elif match["words"].startswith("should revert"):
             names.add(f"test_RevertWhen_{condition}")
         else:
