@@ -5,17 +5,24 @@ import { Test } from "forge-std/Test.sol";
 
 import { Digests } from "../../contracts/Digests.sol";
 import {
+    Acceptance,
     ArtifactRef,
     CompletionProof,
     FailoverPolicy,
+    GpuAttestation,
     Heartbeat,
     JobLimits,
     JobOrder,
     JobReceipt,
     JobSpec,
+    LeaseTransfer,
     Offer,
+    OrderAcknowledgement,
+    Outage,
+    RelayedCall,
     SignedRequest,
-    Terms
+    Terms,
+    Yield
 } from "../../contracts/libraries/Types.sol";
 import { WeeklyHours } from "../../contracts/libraries/WeeklyHours.sol";
 
@@ -26,7 +33,7 @@ contract VectorsTest is Test {
     function test_TypedData_GoldenValues_HashAsFrozen() external view {
         string memory json = vm.readFile("tests/vectors/typed_data.json");
         string[] memory names = vm.parseJsonStringArray(json, ".structs");
-        assertEq(names.length, 11);
+        assertEq(names.length, 18);
         for (uint256 i = 0; i < names.length; ++i) {
             string memory path = string.concat(".", names[i]);
             bytes[] memory encoded = vm.parseJsonBytesArray(json, string.concat(path, ".encoded"));
@@ -111,7 +118,27 @@ contract VectorsTest is Test {
         if (id == keccak256("FailoverPolicy")) {
             return digests.hashFailoverPolicy(abi.decode(encoded, (FailoverPolicy)));
         }
-        assertEq(id, keccak256("SignedRequest"));
-        return digests.hashSignedRequest(abi.decode(encoded, (SignedRequest)));
+        if (id == keccak256("SignedRequest")) {
+            return digests.hashSignedRequest(abi.decode(encoded, (SignedRequest)));
+        }
+        return _hashOfLease(id, encoded);
+    }
+
+    /// What changes a lease, or says what became of its GPUs.
+    function _hashOfLease(bytes32 id, bytes memory encoded) private view returns (bytes32) {
+        if (id == keccak256("Acceptance")) return digests.hashAcceptance(abi.decode(encoded, (Acceptance)));
+        if (id == keccak256("OrderAcknowledgement")) {
+            return digests.hashOrderAcknowledgement(abi.decode(encoded, (OrderAcknowledgement)));
+        }
+        if (id == keccak256("Yield")) return digests.hashYield(abi.decode(encoded, (Yield)));
+        if (id == keccak256("Outage")) return digests.hashOutage(abi.decode(encoded, (Outage)));
+        if (id == keccak256("LeaseTransfer")) {
+            return digests.hashLeaseTransfer(abi.decode(encoded, (LeaseTransfer)));
+        }
+        if (id == keccak256("RelayedCall")) {
+            return digests.hashRelayedCall(abi.decode(encoded, (RelayedCall)));
+        }
+        assertEq(id, keccak256("GpuAttestation"));
+        return digests.hashGpuAttestation(abi.decode(encoded, (GpuAttestation)));
     }
 }

@@ -6,9 +6,11 @@ import { Test } from "forge-std/Test.sol";
 import { Digests } from "../../../contracts/Digests.sol";
 import { Hashing } from "../../../contracts/libraries/Hashing.sol";
 import {
+    Acceptance,
     ArtifactRef,
     CompletionProof,
     FailoverPolicy,
+    GpuAttestation,
     Heartbeat,
     JobClass,
     JobLimits,
@@ -16,10 +18,15 @@ import {
     JobOutcome,
     JobReceipt,
     JobSpec,
+    LeaseTransfer,
     Offer,
     OfferKind,
+    OrderAcknowledgement,
+    Outage,
+    RelayedCall,
     SignedRequest,
-    Terms
+    Terms,
+    Yield
 } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 
@@ -62,9 +69,20 @@ contract HashingTest is Base {
     string private constant HEARTBEAT =
         "Heartbeat(bytes32 leaseId,bytes32 unitId,uint64 blockNumber,bytes32 blockHash,uint40 blockTimestamp,bool atDisposal)";
     string private constant COMPLETION_PROOF =
-        "CompletionProof(bytes32 leaseId,bytes32 previousProof,uint32 provenSeconds,uint32 jobsCompleted,bytes32 jobsRoot,bytes32 availabilityRoot,uint64 energyJoules)";
+        "CompletionProof(bytes32 leaseId,bytes32 previousProof,uint32 provenSeconds,uint32 jobsCompleted,uint32 leafCount,bytes32 jobsRoot,bytes32 availabilityRoot,uint64 energyJoules)";
     string private constant FAILOVER_POLICY =
-        "FailoverPolicy(address delegate,uint96 maxPricePerHour,bytes32 gpuClass,uint96 minBond,bytes32 allowedProvidersRoot,uint8 maxHops,uint40 deadline)";
+        "FailoverPolicy(address delegate,uint96 maxPricePerHour,bytes32 gpuClass,uint96 minBond,bytes32 allowedProvidersRoot,uint32 allowedProvidersCount,uint8 maxHops,uint40 deadline)";
+    string private constant ACCEPTANCE = "Acceptance(bytes32 leaseId,bytes32 proofHash)";
+    string private constant ORDER_ACKNOWLEDGEMENT =
+        "OrderAcknowledgement(bytes32 leaseId,bytes32 orderDigest,bool accepted)";
+    string private constant YIELD = "Yield(bytes32 leaseId,uint40 since)";
+    string private constant OUTAGE = "Outage(bytes32 leaseId,uint40 since)";
+    string private constant LEASE_TRANSFER =
+        "LeaseTransfer(bytes32 leaseId,address from,address to,uint96 price,uint96 deposit,uint40 end,uint32 settledSeconds,uint8 transfers,uint40 deadline)";
+    string private constant RELAYED_CALL =
+        "RelayedCall(address account,bytes data,uint256 nonce,uint40 deadline)";
+    string private constant GPU_ATTESTATION =
+        "GpuAttestation(bytes32 unitId,address provider,bytes32 nodeId,bytes32[] gpuIds,bytes32 gpuClass,uint32 vramMiB,uint64 measuredGops,uint64 seedBlock,bytes32 seedBlockHash,bytes32 reportDigest,uint40 expiresAt)";
     string private constant SIGNED_REQUEST =
         "SignedRequest(string method,string target,bytes32 bodyDigest,uint40 expiresAt,bytes32 nonce)";
 
@@ -81,6 +99,13 @@ contract HashingTest is Base {
         assertEq(Hashing.HEARTBEAT_TYPEHASH, _typeHash(HEARTBEAT));
         assertEq(Hashing.COMPLETION_PROOF_TYPEHASH, _typeHash(COMPLETION_PROOF));
         assertEq(Hashing.FAILOVER_POLICY_TYPEHASH, _typeHash(FAILOVER_POLICY));
+        assertEq(Hashing.ACCEPTANCE_TYPEHASH, _typeHash(ACCEPTANCE));
+        assertEq(Hashing.ORDER_ACKNOWLEDGEMENT_TYPEHASH, _typeHash(ORDER_ACKNOWLEDGEMENT));
+        assertEq(Hashing.YIELD_TYPEHASH, _typeHash(YIELD));
+        assertEq(Hashing.OUTAGE_TYPEHASH, _typeHash(OUTAGE));
+        assertEq(Hashing.LEASE_TRANSFER_TYPEHASH, _typeHash(LEASE_TRANSFER));
+        assertEq(Hashing.RELAYED_CALL_TYPEHASH, _typeHash(RELAYED_CALL));
+        assertEq(Hashing.GPU_ATTESTATION_TYPEHASH, _typeHash(GPU_ATTESTATION));
         assertEq(Hashing.SIGNED_REQUEST_TYPEHASH, _typeHash(SIGNED_REQUEST));
     }
 
@@ -239,13 +264,14 @@ contract HashingTest is Base {
             previousProof: _word(),
             provenSeconds: uint32(_number(32)),
             jobsCompleted: uint32(_number(32)),
+            leafCount: uint32(_number(32)),
             jobsRoot: _word(),
             availabilityRoot: _word(),
             energyJoules: uint64(_number(64))
         });
         bytes memory words = _start(COMPLETION_PROOF).add(proof.leaseId).add(proof.previousProof)
-            .add(proof.provenSeconds).add(proof.jobsCompleted).add(proof.jobsRoot);
-        words = words.add(proof.availabilityRoot).add(proof.energyJoules);
+            .add(proof.provenSeconds).add(proof.jobsCompleted).add(proof.leafCount);
+        words = words.add(proof.jobsRoot).add(proof.availabilityRoot).add(proof.energyJoules);
         assertEq(digests.hashCompletionProof(proof), keccak256(words));
     }
 
@@ -257,13 +283,96 @@ contract HashingTest is Base {
             gpuClass: _word(),
             minBond: uint96(_number(96)),
             allowedProvidersRoot: _word(),
+            allowedProvidersCount: uint32(_number(32)),
             maxHops: uint8(_number(8)),
             deadline: uint40(_number(40))
         });
         bytes memory words = _start(FAILOVER_POLICY).add(policy.delegate).add(policy.maxPricePerHour)
             .add(policy.gpuClass).add(policy.minBond).add(policy.allowedProvidersRoot);
-        words = words.add(policy.maxHops).add(policy.deadline);
+        words = words.add(policy.allowedProvidersCount).add(policy.maxHops).add(policy.deadline);
         assertEq(digests.hashFailoverPolicy(policy), keccak256(words));
+    }
+
+    function testFuzz_AcceptanceAgreesWithEncodingByHand(uint256 seed_) external {
+        seed = seed_;
+        Acceptance memory acceptance = Acceptance({ leaseId: _word(), proofHash: _word() });
+        bytes memory words = _start(ACCEPTANCE).add(acceptance.leaseId).add(acceptance.proofHash);
+        assertEq(digests.hashAcceptance(acceptance), keccak256(words));
+    }
+
+    function testFuzz_OrderAcknowledgementAgreesWithEncodingByHand(uint256 seed_) external {
+        seed = seed_;
+        OrderAcknowledgement memory acknowledgement =
+            OrderAcknowledgement({ leaseId: _word(), orderDigest: _word(), accepted: _number(256) % 2 == 1 });
+        bytes memory words = _start(ORDER_ACKNOWLEDGEMENT).add(acknowledgement.leaseId)
+            .add(acknowledgement.orderDigest).add(acknowledgement.accepted ? uint256(1) : 0);
+        assertEq(digests.hashOrderAcknowledgement(acknowledgement), keccak256(words));
+    }
+
+    function testFuzz_YieldAndOutageAgreeWithEncodingByHand(uint256 seed_) external {
+        seed = seed_;
+        Yield memory yielded = Yield({ leaseId: _word(), since: uint40(_number(40)) });
+        Outage memory outage = Outage({ leaseId: yielded.leaseId, since: yielded.since });
+        bytes memory words = _start(YIELD).add(yielded.leaseId).add(yielded.since);
+        assertEq(digests.hashYield(yielded), keccak256(words));
+        words = _start(OUTAGE).add(outage.leaseId).add(outage.since);
+        assertEq(digests.hashOutage(outage), keccak256(words));
+    }
+
+    function testFuzz_LeaseTransferAgreesWithEncodingByHand(uint256 seed_) external {
+        seed = seed_;
+        LeaseTransfer memory deal = LeaseTransfer({
+            leaseId: _word(),
+            from: _account(),
+            to: _account(),
+            price: uint96(_number(96)),
+            deposit: uint96(_number(96)),
+            end: uint40(_number(40)),
+            settledSeconds: uint32(_number(32)),
+            transfers: uint8(_number(8)),
+            deadline: uint40(_number(40))
+        });
+        bytes memory words = _start(LEASE_TRANSFER).add(deal.leaseId).add(deal.from).add(deal.to);
+        words = words.add(deal.price).add(deal.deposit).add(deal.end).add(deal.settledSeconds);
+        words = words.add(deal.transfers).add(deal.deadline);
+        assertEq(digests.hashLeaseTransfer(deal), keccak256(words));
+    }
+
+    function testFuzz_RelayedCallAgreesWithEncodingByHand(uint256 seed_) external {
+        seed = seed_;
+        RelayedCall memory call = RelayedCall({
+            account: _account(), data: bytes(_text()), nonce: _number(256), deadline: uint40(_number(40))
+        });
+        bytes memory words = _start(RELAYED_CALL).add(call.account).add(keccak256(call.data));
+        words = words.add(call.nonce).add(call.deadline);
+        assertEq(digests.hashRelayedCall(call), keccak256(words));
+    }
+
+    function testFuzz_GpuAttestationAgreesWithEncodingByHand(uint256 seed_) external {
+        seed = seed_;
+        GpuAttestation memory attestation = GpuAttestation({
+            unitId: _word(),
+            provider: _account(),
+            nodeId: _word(),
+            gpuIds: new bytes32[](_number(256) % 4),
+            gpuClass: _word(),
+            vramMiB: uint32(_number(32)),
+            measuredGops: uint64(_number(64)),
+            seedBlock: uint64(_number(64)),
+            seedBlockHash: _word(),
+            reportDigest: _word(),
+            expiresAt: uint40(_number(40))
+        });
+        bytes memory gpuIds;
+        for (uint256 i = 0; i < attestation.gpuIds.length; ++i) {
+            attestation.gpuIds[i] = _word();
+            gpuIds = gpuIds.add(attestation.gpuIds[i]);
+        }
+        bytes memory words = _start(GPU_ATTESTATION).add(attestation.unitId).add(attestation.provider)
+            .add(attestation.nodeId).add(keccak256(gpuIds)).add(attestation.gpuClass);
+        words = words.add(attestation.vramMiB).add(attestation.measuredGops).add(attestation.seedBlock);
+        words = words.add(attestation.seedBlockHash).add(attestation.reportDigest).add(attestation.expiresAt);
+        assertEq(digests.hashGpuAttestation(attestation), keccak256(words));
     }
 
     function testFuzz_SignedRequestAgreesWithEncodingByHand(uint256 seed_) external {
