@@ -26,6 +26,7 @@ _KEYS: Final = (
     "registry",
     "quorum",
     "court",
+    "proceedings",
     "timelock",
     "owner",
     "treasury",
@@ -97,8 +98,8 @@ class DeploymentParameters:
 class DeploymentManifest:
     """`block_number` is where the first contract was made: no event of ours is older.
 
-    `market` answers for `amendments` and `succession`, which hold code of it and nothing else. `owner`, of
-    market and quorum, and `treasury` are the first ones. `timelock` and `wrapped_native` are the zero address
+    `market` answers for `amendments` and `succession`, and `court` for `proceedings`, which hold their code and
+    nothing else. `owner`, of market and quorum, and `treasury` are the first ones. `timelock` and `wrapped_native` are the zero address
     where there is none.
     """
 
@@ -110,6 +111,7 @@ class DeploymentManifest:
     registry: Address
     quorum: Address
     court: Address
+    proceedings: Address
     timelock: Address
     owner: Address
     treasury: Address
@@ -130,6 +132,7 @@ class DeploymentManifest:
             "registry": self.registry,
             "quorum": self.quorum,
             "court": self.court,
+            "proceedings": self.proceedings,
             "timelock": self.timelock,
             "owner": self.owner,
             "treasury": self.treasury,
@@ -160,6 +163,7 @@ class DeploymentManifest:
             registry=parse_address(found["registry"], "manifest.registry"),
             quorum=parse_address(found["quorum"], "manifest.quorum"),
             court=parse_address(found["court"], "manifest.court"),
+            proceedings=parse_address(found["proceedings"], "manifest.proceedings"),
             timelock=parse_address(found["timelock"], "manifest.timelock"),
             owner=parse_address(found["owner"], "manifest.owner"),
             treasury=parse_address(found["treasury"], "manifest.treasury"),

@@ -112,7 +112,7 @@ class Anvil:
             "nonce": nonce,
             "value": call.value if call else 0,
             "data": call.data if call else data,
-            "gas": 8_000_000 if call is None else 1_000_000,
+            "gas": 12_000_000 if call is None else 1_000_000,
             "maxFeePerGas": FEE_WEI,
             "maxPriorityFeePerGas": 10**9,
         }
@@ -285,6 +285,7 @@ def _manifest(
         registry=at["ProviderRegistry"],
         quorum=at["OracleQuorum"],
         court=at["ComputeCourt"],
+        proceedings=contract_address(at["ComputeCourt"], 1),
         timelock=ZERO_ADDRESS,
         owner=owner,
         treasury=treasury,
@@ -295,7 +296,10 @@ def _manifest(
             "dUSD": TokenInfo(at["payment token"], 6),
             "WNC": TokenInfo(at["DevWrappedNative"], 18),
         },
-        code_hashes={address: _code_hash(anvil, address) for address in at.values()},
+        code_hashes={
+            address: _code_hash(anvil, address)
+            for address in (*at.values(), contract_address(at["ComputeCourt"], 1))
+        },
         transactions={
             name: receipt.transaction_hash for name, receipt in zip(CREATED, receipts, strict=False)
         },

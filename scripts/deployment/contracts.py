@@ -228,7 +228,14 @@ def _manifest(
 ) -> DeploymentManifest:
     provider = deployer.provider
     named = {tokens.stake, *tokens.allowed}
-    pinned = [*contracts.values(), *sorted(named), *(() if timelock == ZERO_ADDRESS else (timelock,))]
+    # The court makes it in its constructor.
+    proceedings = predicted_address(contracts["ComputeCourt"], 1)
+    pinned = [
+        *contracts.values(),
+        proceedings,
+        *sorted(named),
+        *(() if timelock == ZERO_ADDRESS else (timelock,)),
+    ]
     return DeploymentManifest(
         chain_id=provider.chain_id,
         block_number=min(receipt.block_number for receipt in deployer.receipts.values()),
@@ -238,6 +245,7 @@ def _manifest(
         registry=contracts["ProviderRegistry"],
         quorum=contracts["OracleQuorum"],
         court=contracts["ComputeCourt"],
+        proceedings=proceedings,
         timelock=timelock,
         owner=owner,
         treasury=plan.treasury,

@@ -10,8 +10,8 @@ from protocol.errors import BadInput
 from protocol.manifest import DeploymentManifest, DeploymentParameters, TokenInfo, load, save
 from protocol.units import ZERO_ADDRESS, Digest, Seconds, Units, address_of
 
-MARKET, REGISTRY, TOKEN, AMENDMENTS, SUCCESSION, QUORUM, COURT, OWNER, TREASURY = (
-    address_of(bytes([i]) * 20) for i in range(0x0A, 0x13)
+MARKET, REGISTRY, TOKEN, AMENDMENTS, SUCCESSION, QUORUM, COURT, PROCEEDINGS, OWNER, TREASURY = (
+    address_of(bytes([i]) * 20) for i in range(0x0A, 0x14)
 )
 MANIFEST = DeploymentManifest(
     chain_id=31_337,
@@ -22,6 +22,7 @@ MANIFEST = DeploymentManifest(
     registry=REGISTRY,
     quorum=QUORUM,
     court=COURT,
+    proceedings=PROCEEDINGS,
     timelock=ZERO_ADDRESS,
     owner=OWNER,
     treasury=TREASURY,
