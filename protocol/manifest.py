@@ -98,9 +98,9 @@ class DeploymentParameters:
 class DeploymentManifest:
     """`block_number` is where the first contract was made: no event of ours is older.
 
-    `market` answers for `amendments` and `succession`, and `court` for `proceedings`, which hold their code and
-    nothing else. `owner`, of market and quorum, and `treasury` are the first ones. `timelock` and `wrapped_native` are the zero address
-    where there is none.
+    `market` answers for `amendments` and `succession`, and `court` for `proceedings`, which hold their code
+    and nothing else. `owner`, of market and quorum, and `treasury` are the first ones. `timelock` and
+    `wrapped_native` are the zero address where there is none.
     """
 
     chain_id: int
