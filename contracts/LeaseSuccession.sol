@@ -65,11 +65,8 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
     ) external override nonReentrant returns (bytes32 nextLeaseId) {
         (bytes32 leaseId, LeaseState storage lease) = _openLease(terms);
         _settleMatured(leaseId, lease, terms);
-        _requireRunning(lease, terms);
         uint8 hops = _requireAllowed(leaseId, lease, terms, policy, next, allowed);
-        // What was scheduled so far stays behind, whether proven already or not.
-        bool outage = _requireFailure(leaseId, lease, terms, failure);
-        _bringEndForward(lease, terms, Math.max(terms.start, block.timestamp), outage);
+        _cutOff(leaseId, lease, terms, failure);
         uint96 moved;
         (nextLeaseId, moved) = _open(next, offerSignature, bytes32(0));
         _leases[nextLeaseId].flags = LeaseFlags.AMENDED;
@@ -103,6 +100,23 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         emit LeaseTransferred(leaseId, deal.from, deal.to, deal.price);
         // The buyer has signed the price.
         if (deal.price != 0) IERC20(terms.offer.token).pull(deal.to, deal.price);
+    }
+
+    /// What was scheduled so far stays behind, whether proven already or not. A provider whose notice has run out has
+    /// cut the rest off already.
+    function _cutOff(
+        bytes32 leaseId,
+        LeaseState storage lease,
+        Terms calldata terms,
+        FailureProof calldata failure
+    ) private {
+        bool outage = _requireFailure(leaseId, lease, terms, failure);
+        uint256 end = _endOf(lease, terms);
+        if (block.timestamp < end) {
+            _bringEndForward(lease, terms, Math.max(terms.start, block.timestamp), outage);
+        } else if (lease.flags & LeaseFlags.PROVIDER_FAILED == 0) {
+            revert LeaseEnded(end, block.timestamp);
+        }
     }
 
     /// Funds the next lease out of what the last one's end needs no more.
