@@ -269,8 +269,8 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
 
     /// ECDSA first: asking whether an account has code costs as much as recovering its key.
     function _requireValid(address account, bytes32 digest, bytes calldata signature) internal view {
-        (address signer, ECDSA.RecoverError error,) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (error == ECDSA.RecoverError.NoError && signer == account) return;
+        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (failure == ECDSA.RecoverError.NoError && signer == account) return;
         if (!SignatureChecker.isValidERC1271SignatureNowCalldata(account, digest, signature)) {
             revert SignatureInvalid(account, digest);
         }
