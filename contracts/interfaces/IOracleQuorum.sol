@@ -56,6 +56,11 @@ interface IOracleQuorum {
     error SignatureInvalid(uint8 member, address signer);
     error UnitIdMismatch(bytes32 expected, bytes32 actual);
     error AttestationExpired(uint40 expiresAt, uint256 nowSeconds);
+    error GpuCountOutOfRange(uint256 count, uint256 maximum);
+    error GpuIdsNotAscending(bytes32 previous, bytes32 next);
+    /// @notice The GPU was measured in another unit since.
+    error MeasuredEarlier(bytes32 gpuId, bytes32 unitId, uint64 recordedSeedBlock, uint64 seedBlock);
+    error CalibratedAlready(bytes32 toleranceProfile);
     error AttestationOlder(uint40 recordedExpiresAt, uint40 expiresAt);
     error SeedBlockOutOfRange(uint256 earliest, uint256 latest, uint64 actual);
     error SeedBlockHashMismatch(bytes32 expected, bytes32 actual);
