@@ -16,7 +16,7 @@ pip := -m pip --disable-pip-version-check install -qq
 uv_version := 0.13.9
 supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 
-.PHONY: help setup demo devnet test check format abi bench nightly lock clean clean-all
+.PHONY: help setup demo devnet test check format abi gas mutants bench nightly lock clean clean-all
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,13 @@ format: setup ## Format the Python and Solidity sources
 abi: setup ## Regenerate protocol/abi from the contracts
 	forge build contracts
 	$(python) -m scripts.export_abi
+
+gas: setup ## Measure the gas of every call
+	@$(python) -m tests.benchmarks.gas_figures
+
+mutants: setup ## Change the contracts in small wrong ways and count what the tests notice (N= mutants a contract)
+	@$(python) -m tests.mutation --count $(or $(N),0) LeaseMarket LeaseBook LeaseAmendments LeaseSuccession \
+	    ComputeCourt CourtCommittee CourtJudgement
 
 bench: setup ## Run the benchmarks
 	$(python) -m tests.benchmarks
