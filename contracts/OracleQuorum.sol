@@ -28,6 +28,8 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
         uint32 vramMiB;
         uint40 expiresAt;
         uint64 seedBlock;
+        // slot 2
+        address provider;
     }
 
     uint256 public constant override MAX_MEMBERS = 64;
@@ -93,8 +95,12 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
     }
 
     /// @inheritdoc IOracleQuorum
-    function removeMember(uint8 member) external override onlyOwner {
+    function removeMember(uint8 member) external override {
         Member storage record = _known(member);
+        if (msg.sender != owner() && msg.sender != record.operator) {
+            revert OnlyOperator(record.operator, msg.sender);
+        }
+        // Once only: a second removal would keep the bond longer.
         if (record.leavesAt != 0) revert MemberNotActive(member);
         uint40 leavesAt = (block.timestamp + ROTATION_SECONDS).toUint40();
         record.leavesAt = leavesAt;
@@ -169,6 +175,7 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
         finding.vramMiB = attestation.vramMiB;
         finding.expiresAt = attestation.expiresAt;
         finding.seedBlock = attestation.seedBlock;
+        finding.provider = attestation.provider;
         emit GpusAttested(unitId, attestation.provider, attestation);
     }
 
@@ -211,14 +218,19 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
     }
 
     /// @inheritdoc IOracleQuorum
-    function attestedUnitOf(bytes32 gpuId) external view override returns (bytes32 unitId) {
-        unitId = _attestedUnitOf[gpuId];
-        if (block.timestamp >= _findings[unitId].expiresAt) return bytes32(0);
+    function attestedProviderOf(bytes32 gpuId) external view override returns (address) {
+        return _findings[attestedUnitOf(gpuId)].provider;
     }
 
     /// @inheritdoc IOracleQuorum
     function domainSeparator() external view override returns (bytes32) {
         return _domainSeparatorV4();
+    }
+
+    /// @inheritdoc IOracleQuorum
+    function attestedUnitOf(bytes32 gpuId) public view override returns (bytes32 unitId) {
+        unitId = _attestedUnitOf[gpuId];
+        if (block.timestamp >= _findings[unitId].expiresAt) return bytes32(0);
     }
 
     /// @inheritdoc IOracleQuorum

@@ -334,8 +334,9 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         }
         if (holder != bytes32(0)) revert GpuTaken(gpuId, holder);
         // Its provider may regroup attested GPUs, nobody else may claim them.
-        address owner = _units[attested].provider;
-        if (attested != bytes32(0) && owner != msg.sender) revert GpuTaken(gpuId, attested);
+        if (attested != bytes32(0) && QUORUM.attestedProviderOf(gpuId) != msg.sender) {
+            revert GpuTaken(gpuId, attested);
+        }
     }
 
     /// Zero is kept for evicted units. It catches a provider's own mistake only, so 64 bits do.

@@ -68,10 +68,12 @@ interface IOracleQuorum {
     /// @notice Owner: a member that may sign and judge from `ROTATION_SECONDS` on, once its bond is `MEMBER_BOND`.
     function addMember(address signer, address operator) external returns (uint8 member);
 
-    /// @notice Owner: the member signs and judges no more from `ROTATION_SECONDS` on.
+    /// @notice Owner, or the member's operator, whose bond nobody can hold back: the member signs and judges no more
+    /// from `ROTATION_SECONDS` on.
     function removeMember(uint8 member) external;
 
-    /// @notice Owner: how many signatures decide, from `ROTATION_SECONDS` on.
+    /// @notice Owner: how many signatures decide, from `ROTATION_SECONDS` on: a majority at least, and at most all, of
+    /// the members that nobody has removed.
     function setThreshold(uint8 threshold) external;
 
     /// @notice Adds to a member's bond.
@@ -83,11 +85,13 @@ interface IOracleQuorum {
     /// @notice Court only: takes from a member's bond, at most what is there, for good.
     function penalise(uint8 member, uint96 amount) external;
 
-    /// @notice Records a finding that the quorum signed. From now on the GPUs are that unit's, whoever claimed them.
+    /// @notice Records a finding that the quorum signed, whose seed block's hash the EVM still knows. Until it expires
+    /// the GPUs are that unit's, whoever claimed them: of two findings that name one GPU, the one measured later ends
+    /// the other.
     function recordAttestation(GpuAttestation calldata attestation, QuorumSignature[] calldata signatures)
         external;
 
-    /// @notice Records a tolerance profile as calibrated; without, no disputed job of that profile is slashed.
+    /// @notice Records a tolerance profile as calibrated, once; without, no disputed job of that profile is slashed.
     /// @param maxSpread of arbiters' errors, in 10^-9
     function calibrate(bytes32 toleranceProfile, uint64 maxSpread, QuorumSignature[] calldata signatures)
         external;
@@ -103,6 +107,7 @@ interface IOracleQuorum {
     function EXIT_SECONDS() external view returns (uint32);
     function MAX_MEMBERS() external view returns (uint256);
     function threshold() external view returns (uint8);
+    /// @return all zero where no member has the index
     function memberAt(uint8 member) external view returns (Member memory);
     /// @return bit i: member i is active and fully bonded
     function activeMembers() external view returns (uint64);
@@ -110,6 +115,8 @@ interface IOracleQuorum {
     function findingOf(bytes32 unitId) external view returns (Finding memory);
     /// @return zero where no attestation holds
     function attestedUnitOf(bytes32 gpuId) external view returns (bytes32);
+    /// @return zero where no attestation holds
+    function attestedProviderOf(bytes32 gpuId) external view returns (address);
     /// @return maxSpread zero: not calibrated
     function maxSpreadOf(bytes32 toleranceProfile) external view returns (uint64 maxSpread);
     function domainSeparator() external view returns (bytes32);
