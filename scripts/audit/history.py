@@ -1,33 +1,28 @@
 """The history that the logs tell: checked log by log, decoded, and folded into the ledger's state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from web3 import Web3
 
 from protocol import ledger
-from protocol.abi import entries
 from protocol.chain import Block
 from protocol.errors import InvariantBroken, UnknownEvent
-from protocol.events import (
-    CompensationWithdrawn,
-    Event,
-    LeaseOpened,
-    OwnershipTransferred,
-    ProofPosted,
-    Staked,
-    TokenAllowed,
-    TreasuryChanged,
-    Withdrawn,
-    decode,
-)
+from protocol.events import Event, OwnershipTransferred, ProofPosted, TokenSet, decode, emitters
 from protocol.ledger import LedgerState, Parameters, ProofEntry
+from protocol.ledger.court import CourtState
+from protocol.ledger.quorum import QuorumState
 from protocol.logs import LogEntry
 from protocol.manifest import DeploymentManifest
 from protocol.structs import Terms
-from protocol.units import ZERO_ADDRESS, Address
+from protocol.units import Address
 from scripts.audit.node import read_blocks, read_logs
 from scripts.audit.report import Section
+
+ACCOUNT_FIELDS = (
+    *("renter", "provider", "payer", "treasury", "account", "from_", "to", "challenger"),
+    *("signer", "operator", "new_owner"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +52,41 @@ class History:
     events: tuple[TimedEvent, ...]
     state: LedgerState
     proofs: tuple[PostedProof, ...]
-    owner: Address
+    quorum: QuorumState
+    court: CourtState
+    owners: Mapping[str, Address]
+    """By the name of the contract."""
 
     @property
     def tokens(self) -> tuple[Address, ...]:
         """Every token that the contracts may hold: the stake token, all that were named or allowed."""
         named = {self.manifest.stake_token}
         named |= {token.address for token in self.manifest.tokens.values()}
-        named |= {timed.event.token for timed in self.events if isinstance(timed.event, TokenAllowed)}
+        named |= {timed.event.token for timed in self.events if isinstance(timed.event, TokenSet)}
         return tuple(sorted(named))
 
     @property
     def accounts(self) -> tuple[Address, ...]:
         """Everybody whom a contract may owe: those whom any log names, whether it fits the ledger or not."""
-        named: set[Address] = {self.owner}
+        named: set[Address] = {*self.owners.values(), *self.manifest.contracts}
         for timed in self.events:
-            match timed.event:
-                case LeaseOpened(renter=renter, provider=provider):
-                    named |= {renter, provider}
-                case Staked(provider=account) | TreasuryChanged(treasury=account):
-                    named.add(account)
-                case Withdrawn(account=account) | CompensationWithdrawn(account=account):
-                    named.add(account)
-                case _:
-                    pass
+            named.update(_named_in(timed.event))
         return tuple(sorted(named))
+
+
+def _named_in(event: Event) -> Iterator[Address]:
+    """The accounts among an event's own fields."""
+    for name in ACCOUNT_FIELDS:
+        account = getattr(event, name, None)
+        if account is not None:
+            yield account
 
 
 def read_history(
     web3: Web3, manifest: DeploymentManifest, from_block: int, block: Block, section: Section
 ) -> History:
     """Rebuild the state from the logs alone. A log that does not fit is reported and left out."""
-    logs = read_logs(web3, [manifest.registry, manifest.market], from_block, block.number)
+    logs = read_logs(web3, manifest.contracts, from_block, block.number)
     blocks = read_blocks(web3, (log.position.block_number for log in logs))
     sound = [
         log for log in _without_repeats(logs, section) if _is_of_the_chain(log, blocks, manifest, section)
@@ -107,7 +105,9 @@ def read_history(
         events=tuple(fold.events),
         state=fold.state,
         proofs=tuple(fold.proofs),
-        owner=fold.owner,
+        quorum=fold.quorum,
+        court=fold.court,
+        owners=fold.owners,
     )
 
 
@@ -119,25 +119,26 @@ class _Fold:
         self.section = section
         self.events: list[TimedEvent] = []
         self.proofs: list[PostedProof] = []
-        self.owner = ZERO_ADDRESS
-        self._contract_of = {manifest.registry: "ProviderRegistry", manifest.market: "LeaseMarket"}
+        self.quorum = QuorumState.of(manifest)
+        self.court = CourtState.of(manifest)
+        self.owners: dict[str, Address] = {}
+        self._emitters = emitters(manifest)
 
     def take(self, log: LogEntry, timestamp: int) -> None:
         subject = subject_of(log)
         try:
-            event = decode(log)
+            event = decode(log, self._emitters)
         except UnknownEvent as error:
             self.section.fail_with("log_undecodable", subject, error)
             return
-        contract = self._contract_of[log.address]
-        if not self.section.compare(
-            "log_emitter", subject, True, type(event).__name__ in entries(contract, "event")
-        ):
-            return
+        if isinstance(event, OwnershipTransferred):
+            self.owners[self._emitters[log.address]] = event.new_owner
         # Kept even where the ledger refuses it: the transfers of a token are explained by what was logged.
         self.events.append(TimedEvent(event, timestamp))
         try:
             changes = ledger.apply(self.state, event, timestamp)
+            self.quorum.apply(event, timestamp)
+            self.court.apply(event)
         except InvariantBroken as error:
             self.section.fail("ledger_broken", error.subject, error.expected, error.actual)
             return
@@ -146,8 +147,6 @@ class _Fold:
         self._note(event, timestamp)
 
     def _note(self, event: Event, timestamp: int) -> None:
-        if isinstance(event, OwnershipTransferred):
-            self.owner = event.new_owner
         if isinstance(event, ProofPosted):
             lease = self.state.leases[event.lease_id]
             self.proofs.append(
@@ -182,7 +181,7 @@ def _is_of_the_chain(
     log: LogEntry, blocks: Mapping[int, Block], manifest: DeploymentManifest, section: Section
 ) -> bool:
     subject = subject_of(log)
-    if not section.compare("log_foreign", subject, True, log.address in (manifest.registry, manifest.market)):
+    if not section.compare("log_foreign", subject, True, log.address in manifest.contracts):
         return False
     block = blocks.get(log.position.block_number)
     if block is None:

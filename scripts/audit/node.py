@@ -26,7 +26,7 @@ def read_logs(web3: Web3, addresses: Sequence[Address], from_block: int, to_bloc
     return logs
 
 
-def read_transfers(
+def read_indexed(
     web3: Web3,
     tokens: Sequence[Address],
     topic: bytes,
@@ -35,9 +35,9 @@ def read_transfers(
     from_block: int,
     to_block: int,
 ) -> list[LogEntry]:
-    """Logs of `topic` by these tokens where `party` is indexed at `place` (1: sender, 2: receiver)."""
-    topics: list[str | None] = ["0x" + topic.hex(), None, None]
-    topics[place] = "0x" + address_bytes(party).rjust(32, b"\0").hex()
+    """Logs of `topic` by these tokens in which `party` is the indexed field number `place`, from 1 on."""
+    named = "0x" + address_bytes(party).rjust(32, b"\0").hex()
+    topics = ["0x" + topic.hex(), *([None] * (place - 1)), named]
     logs: list[LogEntry] = []
     for start in range(from_block, to_block + 1, BLOCKS_PER_QUERY):
         end = min(start + BLOCKS_PER_QUERY - 1, to_block)

@@ -13,7 +13,7 @@ NO_UNIT = Unit(ZERO_ADDRESS, ZERO_ADDRESS, ZERO_BYTES32, ZERO_BYTES32, ZERO_BYTE
 
 
 def check_stakes(web3: Web3, history: History, section: Section) -> None:
-    """Every provider's stake, locked and unbonding, and the time from which the latter may leave."""
+    """Every provider's stake, locked and unbonding, from when on the latter may leave, and its epoch."""
     registry, block = Registry(web3, history.manifest.registry), history.block.number
     for entry in history.state.providers.values():
         actual = registry.stake_of(entry.provider, block)
@@ -22,18 +22,20 @@ def check_stakes(web3: Web3, history: History, section: Section) -> None:
             Units(entry.locked_units),
             Units(entry.unbonding_units),
             UnixTime(entry.unbond_at),
+            entry.epoch,
         )
-        for code in ("stake_units", "locked_units", "unbonding_units", "unbond_at"):
+        for code in ("stake_units", "locked_units", "unbonding_units", "unbond_at", "epoch"):
             subject = f"{code} of provider {entry.provider}"
             section.compare("provider_stake", subject, getattr(expected, code), getattr(actual, code))
 
 
 def check_compensations(web3: Web3, history: History, section: Section) -> None:
-    """What everybody may take from the registry."""
+    """What everybody may take from the registry, the court included, and what is to be burned."""
     registry, block = Registry(web3, history.manifest.registry), history.block.number
     for account in sorted({*history.accounts, *history.state.compensations}):
         expected = history.state.compensations.get(account, 0)
         section.compare("compensation", account, expected, registry.compensation_of(account, block))
+    section.compare("burned", "registry", history.state.burned_units, registry.burned(block))
 
 
 def check_units(web3: Web3, history: History, section: Section) -> None:

@@ -8,7 +8,7 @@ from web3 import Web3
 from protocol.chain import read_block
 from protocol.errors import BadInput, ChainUnavailable, ProtocolError, RetryableError
 from protocol.manifest import DeploymentManifest
-from scripts.audit import artifacts, deployment, history, market, money, proofs, registry
+from scripts.audit import artifacts, deployment, history, judges, market, money, proofs, registry
 from scripts.audit.history import History
 from scripts.audit.proofs import ProvenWork
 from scripts.audit.report import NotChecked, Report, Section
@@ -23,6 +23,8 @@ STATE_CHECKS: Sequence[tuple[str, StateCheck]] = (
     ("offers", market.check_offers),
     ("leases", market.check_lease_slots),
     ("credits", market.check_credits),
+    ("quorum", judges.check_quorum),
+    ("court", judges.check_court),
     ("balances", money.check_balances),
     ("transfers", money.check_transfers),
 )
@@ -56,7 +58,7 @@ def replay(web3: Web3, manifest: DeploymentManifest, scope: Scope, tell: Callabl
         sections.append(Section(name))
         _guarded(sections[-1], check, web3, told)
     sections.append(Section("deposits"))
-    money.check_leases(told.state.leases.values(), sections[-1])
+    money.check_leases(told, sections[-1])
     works, artifact_count, not_checked = _check_work(web3, told, scope, sections, tell)
     if read_block(web3, block.number).hash != block.hash:
         raise ChainUnavailable(f"block {block.number} was reorganised away meanwhile: audit again")
@@ -113,6 +115,7 @@ def _counts(told: History, works: Sequence[ProvenWork], artifact_count: int) -> 
         "offers": len(state.offers),
         "leases": len(state.leases),
         "proofs": len(told.proofs),
+        "disputes": len(told.court.disputes) + told.court.ended,
         "receipts": sum(len(work.evidence.receipts) for work in works),
         "heartbeats": sum(len(work.evidence.heartbeats) for work in works),
         "artifacts": artifact_count,

@@ -1,0 +1,68 @@
+"""The quorum's and the court's state against the events: members, bonds, findings, balances, disputes."""
+
+from web3 import Web3
+
+from protocol.contracts import Finding, Member, Quorum
+from protocol.ledger.quorum import MAX_MEMBERS
+from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, Units, UnixTime, address_of, to_hex
+from scripts.audit.history import History
+from scripts.audit.reading import Reader
+from scripts.audit.report import Section
+
+NOBODY = Member(ZERO_ADDRESS, Units(0), ZERO_ADDRESS, UnixTime(0), UnixTime(0))
+NO_FINDING = Finding(ZERO_BYTES32, 0, 0, UnixTime(0))
+
+
+def check_quorum(web3: Web3, history: History, section: Section) -> None:
+    """Every seat, who may sign now, how many decide, every unit's finding, every calibration."""
+    quorum, state = Quorum(web3, history.manifest.quorum), history.quorum
+    block, now = history.block.number, history.block.timestamp
+    for index in range(MAX_MEMBERS):
+        entry = state.members.get(index)
+        expected = NOBODY
+        if entry is not None:
+            expected = Member(
+                entry.signer,
+                Units(entry.bond_units),
+                entry.operator,
+                UnixTime(entry.active_at),
+                UnixTime(entry.leaves_at),
+            )
+        section.compare("quorum_member", f"member {index}", expected, quorum.member_at(index, block))
+    section.compare(
+        "quorum_active", "members", bin(state.active_members(now)), bin(quorum.active_members(block))
+    )
+    section.compare("quorum_threshold", "quorum", state.threshold_at(now), quorum.threshold(block))
+    for profile, spread in state.spreads.items():
+        section.compare("calibration", to_hex(profile), spread, quorum.max_spread_of(profile, block))
+    _check_findings(quorum, history, section)
+
+
+def _check_findings(quorum: Quorum, history: History, section: Section) -> None:
+    state, block, now = history.quorum, history.block.number, history.block.timestamp
+    for unit_id, entry in state.findings.items():
+        found = entry.attestation
+        expected = NO_FINDING
+        if now < entry.expires_at:
+            expires_at = UnixTime(entry.expires_at)
+            expected = Finding(found.gpu_class, found.measured_gops, found.vram_mib, expires_at)
+        section.compare("finding", f"unit {to_hex(unit_id)}", expected, quorum.finding_of(unit_id, block))
+    for gpu_id in state.attested:
+        unit = state.attested_unit(gpu_id, now) or ZERO_BYTES32
+        section.compare("gpu_attested", f"GPU {to_hex(gpu_id)}", unit, quorum.attested_unit_of(gpu_id, block))
+
+
+def check_court(web3: Web3, history: History, section: Section) -> None:
+    """Every balance, every open dispute and its challenger, and what is to be burned."""
+    court, state, block = (
+        Reader(web3, history.manifest.court, "ComputeCourt"),
+        history.court,
+        history.block.number,
+    )
+    for account in sorted({*history.accounts, *state.balances}):
+        expected, actual = state.balances.get(account, 0), court.get("balanceOf", block, account)
+        section.compare("court_balance", account, expected, actual)
+    section.compare("burned", "court", state.burned_units, court.get("burned", block))
+    for dispute_id, entry in state.disputes.items():
+        challenger = address_of(bytes.fromhex(court.get("disputeOf", block, dispute_id)[0][2:]))
+        section.compare("dispute", f"dispute {to_hex(dispute_id)}", entry.challenger, challenger)
