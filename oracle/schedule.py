@@ -21,7 +21,7 @@ def has_ended(lease: LeaseEntry, now: int) -> bool:
 
 def last_post(lease: LeaseEntry, proof_grace_seconds: int) -> int:
     """Until when the worker may post a proof, Unix seconds."""
-    return lease.end + proof_grace_seconds
+    return lease.last_post(proof_grace_seconds)
 
 
 def takes_receipts(lease: LeaseEntry, now: int, proof_grace_seconds: int) -> bool:
@@ -30,18 +30,22 @@ def takes_receipts(lease: LeaseEntry, now: int, proof_grace_seconds: int) -> boo
 
 
 def can_settle(lease: LeaseEntry, now: int) -> bool:
-    return lease.status == LeaseStatus.OPEN and lease.pending and now >= lease.matures_at
+    if lease.status != LeaseStatus.OPEN or lease.open_disputes:
+        return False
+    return lease.pending and now >= lease.matures_at
 
 
 def can_release(lease: LeaseEntry, now: int) -> bool:
-    return lease.status == LeaseStatus.OPEN and now >= lease.end and not lease.hours_released
+    return lease.status != LeaseStatus.CLOSED and now >= lease.end and not lease.hours_released
 
 
 def can_close(lease: LeaseEntry, now: int, proof_grace_seconds: int) -> bool:
     """Closing settles a matured proof itself."""
     if lease.status == LeaseStatus.BREACHED:
         return True
-    if lease.status != LeaseStatus.OPEN or (lease.pending and now < lease.matures_at):
+    if lease.status != LeaseStatus.OPEN or lease.open_disputes:
+        return False
+    if lease.pending and now < lease.matures_at:
         return False
     if now > last_post(lease, proof_grace_seconds):
         return True

@@ -16,7 +16,7 @@ from oracle.store import entities, history
 from oracle.store.engine import Store, Transaction
 from protocol.chain import Block, read_block
 from protocol.errors import InvariantBroken
-from protocol.events import Event, decode
+from protocol.events import Event, decode, emitters
 from protocol.ledger import Changes, LedgerState, Parameters, apply, fold
 from protocol.logs import LogEntry, fetch_logs
 from protocol.manifest import DeploymentManifest
@@ -118,8 +118,7 @@ class Watcher:
         """None: the chain changed meanwhile, so that what was read may be of two forks."""
         first, last_number = cursor.number + 1, min(head.number, cursor.number + self._batch_blocks)
         last = head if last_number == head.number else read_block(self._web3, last_number)
-        addresses = [self._manifest.registry, self._manifest.market]
-        entries = fetch_logs(self._web3, addresses, first, last_number)
+        entries = fetch_logs(self._web3, self._manifest.contracts, first, last_number)
         known = self._read_headers(
             entries, range(max(first, head.number - self._retained_blocks), last_number)
         )
@@ -129,7 +128,10 @@ class Watcher:
                 return None
         if read_block(self._web3, last_number).hash != last.hash:
             return None
-        events = [(decode(entry), known[entry.position.block_number].timestamp) for entry in entries]
+        by_address = emitters(self._manifest)
+        events = [
+            (decode(entry, by_address), known[entry.position.block_number].timestamp) for entry in entries
+        ]
         return Batch(last, [known[number] for number in sorted(known)], events)
 
     def _read_headers(self, entries: Sequence[LogEntry], recent: range) -> dict[int, Block]:

@@ -124,10 +124,15 @@ class OffersBody(Body):
 
 
 class LeaseBody(Body):
-    """Money in base units of the lease's token, the compensation in those of the stake token."""
+    """Money in base units of the lease's token, the compensation in those of the stake token.
+
+    `renter` is today's. What was slashed of the bond is not in the compensation. `moved_units` left the
+    deposit for leases that follow on this one.
+    """
 
     lease_id: HashField
     terms: TermsField
+    renter: AddressField
     status: Literal["open", "breached", "closed"]
     opened_block: Natural
     end: Natural
@@ -136,11 +141,16 @@ class LeaseBody(Body):
     pending_seconds: Natural
     matures_at: Natural
     proof_hash: HashField
+    open_disputes: Natural
+    closing: bool
     penalty_seconds: Natural
+    lost_seconds: Natural
     paid_units: UnitsField
     fee_units: UnitsField
+    moved_units: UnitsField
     refund_units: UnitsField
     compensation_units: UnitsField
+    bond_slashed: bool
     hours_released: bool
 
 

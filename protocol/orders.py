@@ -1,11 +1,12 @@
 """Which orders a worker must run: bound to a lease, to a spec, and authorised by its renter."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from protocol.errors import DigestMismatch, SignatureInvalid
 from protocol.structs import JobOrder, JobSpec, Terms
-from protocol.typed_data import Domain, check_signature, digest, hash_struct
-from protocol.units import ZERO_BYTES32, Digest, JobId, LeaseId, to_hex
+from protocol.typed_data import Domain, digest, hash_struct, recover
+from protocol.units import ZERO_BYTES32, Address, Digest, JobId, LeaseId, to_hex
 
 
 def lease_id(domain: Domain, terms: Terms) -> LeaseId:
@@ -24,21 +25,34 @@ def first_order_hash(order: JobOrder) -> Digest:
 
 
 def check_order(
-    domain: Domain, terms: Terms, order: JobOrder, signature: bytes | None, spec: JobSpec
+    domain: Domain,
+    terms: Terms,
+    order: JobOrder,
+    signature: bytes | None,
+    spec: JobSpec,
+    renters: Sequence[Address] | None = None,
 ) -> JobId:
     """The job's id, where the order is sound: DigestMismatch or SignatureInvalid otherwise.
 
+    `renters` are those who may order; None: the one of the terms, whose lease was never transferred.
     Says nothing of time: whether the lease runs and the order's deadline has passed is for the caller.
     """
     _equal("order's lease", lease_id(domain, terms), order.lease_id)
     _equal("order's spec digest", hash_struct(spec), order.spec_digest)
     _equal("order's bundle", spec.bundle_digest, order.bundle.plaintext_digest)
     _equal("order's data", spec.data_root, order.data.plaintext_digest)
+    allowed = (terms.renter,) if renters is None else renters
     if signature is not None:
-        check_signature(domain, order, signature, terms.renter)
-    elif first_order_hash(order) != terms.first_order:
+        _signed_by_any(domain, order, signature, allowed)
+    elif first_order_hash(order) != terms.first_order or terms.renter not in allowed:
         raise SignatureInvalid("order: expected the renter's signature, or to be the first one of its terms")
     return job_id(domain, order)
+
+
+def _signed_by_any(domain: Domain, order: JobOrder, signature: bytes, renters: Sequence[Address]) -> None:
+    signer = recover(domain, order, signature)
+    if signer not in renters:
+        raise SignatureInvalid(f"JobOrder: expected a signature by {' or '.join(renters)}, got {signer}")
 
 
 def _equal(what: str, expected: bytes, actual: bytes) -> None:

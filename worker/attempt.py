@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,7 +29,7 @@ from protocol.orders import check_order
 from protocol.signed import SignedOrder, SignedReceipt
 from protocol.structs import ArtifactRef, JobClass, JobOutcome, JobReceipt, Terms, to_json
 from protocol.typed_data import Domain, Signer, sign
-from protocol.units import ZERO_DIGEST, Digest, UnitId, to_hex
+from protocol.units import ZERO_DIGEST, Address, Digest, UnitId, to_hex
 from worker.artifacts import ArtifactClient
 from worker.journal import ArtifactRow, AttemptRow, AttemptState, Journal
 from worker.leases import LeaseBook
@@ -145,7 +145,7 @@ class Attempt:
         """Everything about the order that can be checked without the renter's bytes."""
         order = self._order.order
         try:
-            check_order(self._host.domain, self._terms, order, self._order.signature, self._order.spec)
+            self._check_order(self._host.book.renters(self._terms))
         except RejectedError as error:
             raise OrderRefused(error, signed=False) from error
         self._report(AttemptState.ACCEPTED)
@@ -161,13 +161,18 @@ class Attempt:
         except RejectedError as error:
             raise OrderRefused(error, signed=True) from error
 
+    def _check_order(self, renters: Sequence[Address]) -> None:
+        order = self._order
+        check_order(self._host.domain, self._terms, order.order, order.signature, order.spec, renters)
+
     def _check_now(self) -> None:
         """By the chain's clock: the lease holds this second, and the order may still start."""
         patience_ends = time.monotonic() + LAGGING_NODE_SECONDS
 
         def check() -> None:
             try:
-                self._host.book.check(self._terms, self._order.order)
+                view = self._host.book.check(self._terms, self._order.order)
+                self._check_order((view.renter,))
             except RejectedError as error:
                 if error.code not in TRANSIENT_CODES or time.monotonic() >= patience_ends:
                     raise

@@ -27,6 +27,7 @@ from protocol.sender import Sender
 from protocol.typed_data import Domain
 from protocol.units import parse_address, to_hex
 from worker.agent import Agent
+from worker.answers import Answers
 from worker.artifacts import ArtifactClient
 from worker.attempt import Host
 from worker.environment import environment_digest
@@ -159,14 +160,16 @@ class _Worker:
             send=self._link.send,
             leases_changed=self._agent.leases_changed,
         )
+        market = Market(web3, deployment.market)
         self._prover = Prover(
             web3,
-            Market(web3, deployment.market),
+            market,
             self._domain,
             self._address,
             journal,
             sender,
             artifacts,
+            Answers(market, journal, sender, int(deployment.parameters.answer_seconds)),
             lambda: self._agent.views,
             interval_seconds=settings.proof_interval_seconds,
             poll_seconds=settings.poll_seconds,

@@ -6,21 +6,30 @@ from typing import Final
 from web3 import Web3
 
 from protocol.accrual import scheduled_seconds
-from protocol.chain import Block, read_block
+from protocol.chain import Block, BlockTag, read_block
 from protocol.contracts import Market, Registry
 from protocol.errors import BadInput, Expired, RejectedError, UnknownEvent
-from protocol.events import LeaseOpened, decode
+from protocol.events import LeaseOpened, LeaseTransferred, OfferListed, OfferTaken, decode, emitters
 from protocol.logs import LogEntry, fetch_logs
 from protocol.manifest import DeploymentManifest
 from protocol.orders import lease_id
-from protocol.structs import JobOrder, LeaseState, LeaseStatus, Terms
+from protocol.structs import (
+    NO_ORDER,
+    JobOrder,
+    LeaseFlag,
+    LeaseState,
+    LeaseStatus,
+    PostedOrder,
+    Terms,
+)
 from protocol.typed_data import Domain
-from protocol.units import Address, LeaseId, UnitId, to_hex
+from protocol.units import ZERO_ADDRESS, Address, LeaseId, Seconds, UnitId, to_hex
 from worker.journal import Journal
 
 REORG_BLOCKS: Final = 64
 """So many blocks are searched again each time: a reorganisation may have put a lease there."""
 _BLOCKS_A_QUERY: Final = 2000
+NO_POSTED_ORDER: Final = PostedOrder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,15 @@ class LeaseView:
     state: LeaseState
     block: Block
     proof_grace_seconds: int
+    renters: tuple[Address, ...]
+    """All whose orders may have run."""
+    posted_order: PostedOrder = NO_POSTED_ORDER
+
+    @property
+    def renter(self) -> Address:
+        """Of today."""
+        changed = self.state.renter_override
+        return self.terms.renter if changed == ZERO_ADDRESS else changed
 
     @property
     def is_open(self) -> bool:
@@ -43,8 +61,7 @@ class LeaseView:
 
     @property
     def last_post(self) -> int:
-        moved = self.state.last_post_offset
-        return self.terms.start + moved if moved else self.end + self.proof_grace_seconds
+        return max(self.end + self.proof_grace_seconds, self.terms.start + self.state.last_post_offset)
 
     @property
     def matures_at(self) -> int | None:
@@ -61,11 +78,13 @@ class LeaseView:
         return self.block.timestamp >= self.end
 
     @property
-    def claimable_seconds(self) -> int:
+    def claimable_seconds(self) -> Seconds:
         """The most that a proof posted now may claim."""
-        return scheduled_seconds(
-            self.terms.weekly_hours, self.terms.start, min(self.block.timestamp, self.end)
-        )
+        until = min(self.block.timestamp, self.end)
+        if self.posted_order.order_digest != NO_ORDER:
+            until = min(until, self.posted_order.answer_by)
+        claimable = scheduled_seconds(self.terms.weekly_hours, self.terms.start, until)
+        return Seconds(claimable - self.posted_order.lost_seconds)
 
     def holds(self, instant: int) -> bool:
         """Whether the renter has hired this second."""
@@ -87,6 +106,7 @@ class LeaseBook:
         self._domain = domain
         self._unit_id = unit_id
         self._journal = journal
+        self._emitters = emitters(manifest)
         self._first_block = manifest.block_number
         self._proof_grace_seconds = int(manifest.parameters.proof_grace_seconds)
 
@@ -99,6 +119,10 @@ class LeaseBook:
             if view.state.status in (LeaseStatus.CLOSED, LeaseStatus.BREACHED):
                 self._journal.leases.set_done(view.lease_id, done=True)
         return tuple(view for view in views if view.is_open)
+
+    def renters(self, terms: Terms) -> tuple[Address, ...]:
+        """All whose orders under the lease of these terms may run, or might have, as far as is known here."""
+        return self._journal.leases.renters(lease_id(self._domain, terms), terms)
 
     def check(self, terms: Terms, order: JobOrder) -> LeaseView:
         """The lease of these terms, where the order may start under it now. RejectedError otherwise."""
@@ -123,7 +147,9 @@ class LeaseBook:
 
     def _view(self, identity: LeaseId, terms: Terms, block: Block) -> LeaseView:
         state = self._market.lease_state(identity, block.number)
-        return LeaseView(identity, terms, state, block, self._proof_grace_seconds)
+        renters = self._journal.leases.renters(identity, terms)
+        posted = posted_order(self._market, identity, state, block.number)
+        return LeaseView(identity, terms, state, block, self._proof_grace_seconds, renters, posted)
 
     def _discover(self, block: Block) -> None:
         cursor = self._journal.leases.cursor()
@@ -138,11 +164,26 @@ class LeaseBook:
 
     def _take(self, log: LogEntry) -> None:
         try:
-            event = decode(log)
+            event = decode(log, self._emitters)
         except UnknownEvent:
             return  # of a later contract's version: leases are what counts here
-        if isinstance(event, LeaseOpened) and event.terms.offer.unit_id == self._unit_id:
-            self._journal.leases.add(event.lease_id, event.terms)
+        leases = self._journal.leases
+        match event:
+            case OfferListed() | OfferTaken() if event.offer.unit_id == self._unit_id:
+                leases.add_offer(event.offer_hash, event.offer)
+            case LeaseOpened():
+                offer = leases.get_offer(event.offer_hash)
+                if offer is not None:
+                    leases.add(event.lease_id, event.terms.under(offer, event.renter))
+            case LeaseTransferred():
+                leases.add_renter(event.lease_id, event.to)
+            case _:
+                pass
+
+
+def posted_order(market: Market, identity: LeaseId, state: LeaseState, block: BlockTag) -> PostedOrder:
+    """What the renter posted on-chain, and what late answers have cost."""
+    return market.posted_order_of(identity, block) if state.flags & LeaseFlag.ORDERED else NO_POSTED_ORDER
 
 
 def check_unit(

@@ -1,9 +1,12 @@
-"""Claims on-chain what was served: evidence first, then the proof, one at a time for each lease."""
+"""Claims on-chain what was served: evidence first, then the proof, one at a time for each lease.
+
+The worker's other transactions, its answers to posted orders, go out from the same thread.
+"""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -23,10 +26,11 @@ from protocol.signed import SignedHeartbeat, SignedOrder
 from protocol.structs import CompletionProof
 from protocol.typed_data import Domain, digest, hash_struct
 from protocol.units import ZERO_BYTES32, Address, JobId, ProofHash, to_hex
+from worker.answers import Answers
 from worker.artifacts import ArtifactClient
 from worker.journal import Journal, ProofRow, ProofStage, ReceiptRow, ReceiptState
 from worker.journal.attempts import IN_FLIGHT
-from worker.leases import LeaseView
+from worker.leases import LeaseView, posted_order
 
 _log: Final = structlog.get_logger(__name__)
 PAUSE_SECONDS: Final = 2.0
@@ -41,6 +45,7 @@ class Situation:
     end: int
     last_post: int
     matures_at: int | None
+    disputed: bool
     last_proof_at: int | None
     last_heartbeat_at: int
     new_seconds: int
@@ -52,7 +57,7 @@ class Situation:
 def is_due(situation: Situation) -> bool:
     """Never while a proof is pending and can be challenged; at the lease's end, all that is left."""
     s = situation
-    if s.matures_at is not None and s.now < s.matures_at:
+    if s.disputed or (s.matures_at is not None and s.now < s.matures_at):
         return False
     if s.new_seconds == 0 and s.receipts_waiting == 0:
         return False
@@ -86,6 +91,7 @@ class Prover:
         journal: Journal,
         sender: Sender,
         artifacts: ArtifactClient,
+        answers: Answers,
         views: Callable[[], Sequence[LeaseView]],
         *,
         interval_seconds: float,
@@ -98,6 +104,7 @@ class Prover:
         self._journal = journal
         self._sender = sender
         self._artifacts = artifacts
+        self._answers = answers
         self._views = views
         self._interval_seconds = interval_seconds
         self._poll_seconds = poll_seconds
@@ -121,9 +128,11 @@ class Prover:
 
     def _move_on(self, seen: LeaseView) -> None:
         state = self._market.lease_state(seen.lease_id)
-        view = LeaseView(seen.lease_id, seen.terms, state, seen.block, seen.proof_grace_seconds)
+        posted = posted_order(self._market, seen.lease_id, state, "latest")
+        view = replace(seen, state=state, posted_order=posted)
         if not view.is_open:
             return
+        self._answers.give(view)
         row = self._settle_with_chain(view)
         if row is None:
             row = self._prepare_if_due(view)
@@ -160,6 +169,7 @@ class Prover:
             end=view.end,
             last_post=view.last_post,
             matures_at=view.matures_at,
+            disputed=view.state.open_disputes > 0,
             last_proof_at=None if last is None else last.prepared_at,
             last_heartbeat_at=max(times, default=0),
             new_seconds=self._new_seconds(view, times, heartbeats),
@@ -216,6 +226,7 @@ class Prover:
             previous_proof=view.state.proof_hash,
             proven_seconds=max(earlier, min(claimed, view.claimable_seconds)),
             jobs_completed=len(receipts),
+            leaf_count=len(receipts),
             jobs_root=proof_evidence.jobs_root(receipt_digests),
             availability_root=proof_evidence.availability_root(heartbeat_digests),
             energy_joules=lease.energy_joules,
@@ -255,7 +266,7 @@ class Prover:
         """InvariantBroken where an auditor would find fault: such a proof must not be posted."""
         on_chain = view.state.proof_hash
         previous = last.proof if last is not None and last.proof_hash == on_chain else None
-        found = proof_evidence.check(evidence, self._domain, self._worker, view.terms, previous)
+        found = proof_evidence.check(evidence, self._domain, self._worker, view.terms, previous, view.renters)
         if previous is None and on_chain != ZERO_BYTES32:
             # The journal does not know the proof before: what depends on it cannot be told.
             found = [difference for difference in found if difference.code != "previous_proof"]

@@ -36,7 +36,7 @@ def upload_evidence(
     if actual != wanted:
         raise ApiError(422, "digest_mismatch", f"expected evidence of {proof_hash}, got of 0x{actual.hex()}")
     lease, previous = _lease_of_worker(services, found, caller.address)
-    differences = evidence.check(found, services.domain, caller.address, lease.terms, previous)
+    differences = evidence.check(found, services.domain, caller.address, lease.terms, previous, lease.renters)
     if differences:
         named = "; ".join(str(difference) for difference in differences[:5])
         raise ApiError(422, "evidence_mismatch", f"{len(differences)} differences: {named}"[:2000])

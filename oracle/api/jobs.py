@@ -29,6 +29,7 @@ from oracle.store import attempts, entities, history, jobs
 from oracle.store.engine import Transaction
 from protocol.bodies import JobsBody, LogsBody, OrderBody
 from protocol.orders import check_order
+from protocol.orders import lease_id as lease_id_of_terms
 from protocol.units import Address, JobId
 
 router = APIRouter(prefix="/v1")
@@ -38,22 +39,25 @@ Signed = Annotated[Caller, Depends(signed)]
 
 @router.post("/orders")
 def post_order(request: Request, caller: Signed) -> Response:
-    """Signed, by the renter of the terms, who alone may order. The same order again gets the same job."""
+    """Signed, by the lease's renter of today, who alone may order. The same order again gets the same job."""
     services = services_of(request)
     try:
         order = OrderBody.model_validate_json(caller.body)
     except ValidationError as error:
         raise bad_input(error) from error
-    if caller.address != order.terms.renter:
-        raise ApiError(403, "not_the_renter", f"expected {order.terms.renter}, got {caller.address}")
+    renter = _renter_of(services, order)
+    if caller.address != renter:
+        raise ApiError(403, "not_the_renter", f"expected {renter}, got {caller.address}")
     signed_order = order.signed_order()
-    job_id = check_order(services.domain, order.terms, order.order, signed_order.signature, order.spec)
+    job_id = check_order(
+        services.domain, order.terms, order.order, signed_order.signature, order.spec, (renter,)
+    )
     with services.store.write() as transaction:
         created = jobs.get_job(transaction, job_id) is None
         if created:
             _check_new_order(transaction, services, order)
             now = services.now()
-            jobs.insert_job(transaction, job_id, order.terms.renter, order.terms, signed_order, now)
+            jobs.insert_job(transaction, job_id, renter, order.terms, signed_order, now)
         job = jobs.get_job(transaction, job_id)
         assert job is not None  # noqa: S101 - inserted above, in the same transaction
         body = job_body(transaction, services.logs, job)
@@ -75,7 +79,7 @@ def read_job(request: Request, job_id: str, caller: Signed) -> Response:
 def list_jobs(
     request: Request, lease_id: str, caller: Signed, offset: Offset = 0, limit: Limit = 500
 ) -> Response:
-    """Signed, by the renter or the worker of the lease. In the order in which they came in."""
+    """Signed, by a renter of the lease, who sees what it ordered itself, or its worker. As they came in."""
     services = services_of(request)
     wanted = lease_id_of(lease_id)
     with services.store.read() as transaction:
@@ -84,8 +88,10 @@ def list_jobs(
         terms = lease.terms if lease else next((job.terms for job in found), None)
         if terms is None:
             raise ApiError(404, "unknown_lease", "no such lease in the blocks that are indexed, and no job")
-        check_party(transaction, terms, caller.address)
-        body = JobsBody(jobs=tuple(job_body(transaction, services.logs, job) for job in found))
+        renters = lease.renters if lease else (terms.renter,)
+        by_worker = check_party(transaction, terms, renters, caller.address)
+        shown = [job for job in found if by_worker or job.renter == caller.address]
+        body = JobsBody(jobs=tuple(job_body(transaction, services.logs, job) for job in shown))
     return json_response(body)
 
 
@@ -111,6 +117,13 @@ async def read_logs(
                 return json_response(body)
 
 
+def _renter_of(services: Services, order: OrderBody) -> Address:
+    """Of today; the one of the terms where the lease is not indexed yet."""
+    with services.store.read() as transaction:
+        lease = entities.get_lease(transaction, lease_id_of_terms(services.domain, order.terms))
+    return order.terms.renter if lease is None else lease.renter
+
+
 def _read_logs(services: Services, job_id: JobId, caller: Address, offset: int) -> LogsBody:
     with services.store.read() as transaction:
         job = _readable_job(transaction, job_id, caller)
@@ -122,7 +135,7 @@ def _readable_job(transaction: Transaction, job_id: JobId, caller: Address) -> j
     job = jobs.get_job(transaction, job_id)
     if job is None:
         raise ApiError(404, "unknown_job", "no such job")
-    check_party(transaction, job.terms, caller)
+    check_party(transaction, job.terms, (job.renter,), caller)
     return job
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Query
@@ -52,10 +53,12 @@ def write_cursor(number: int, tail: bytes) -> str:
     return f"{number}-{tail.hex()}"
 
 
-def check_party(transaction: Transaction, terms: Terms, caller: Address) -> None:
-    """Returns where the caller is the renter of these terms, or the worker of their unit. 403 otherwise."""
-    if caller == terms.renter or caller == worker_of(transaction, terms):
-        return
+def check_party(transaction: Transaction, terms: Terms, renters: Sequence[Address], caller: Address) -> bool:
+    """True: the caller is the worker of the terms' unit; False: one of these renters. 403 otherwise."""
+    if caller == worker_of(transaction, terms):
+        return True
+    if caller in renters:
+        return False
     raise ApiError(403, "not_a_party", f"expected the renter or the worker of the lease, got {caller}")
 
 

@@ -21,6 +21,7 @@ def lease_body(entry: LeaseEntry) -> LeaseBody:
         {
             "lease_id": to_hex(entry.lease_id),
             "terms": entry.terms,
+            "renter": entry.renter,
             "status": entry.status.name.lower(),
             "opened_block": entry.opened_at.block_number,
             "end": entry.end,
@@ -29,11 +30,16 @@ def lease_body(entry: LeaseEntry) -> LeaseBody:
             "pending_seconds": entry.pending_seconds,
             "matures_at": entry.matures_at,
             "proof_hash": to_hex(entry.proof_hash),
+            "open_disputes": entry.open_disputes,
+            "closing": entry.closing,
             "penalty_seconds": entry.penalty_seconds,
+            "lost_seconds": entry.lost_seconds,
             "paid_units": entry.paid_units,
             "fee_units": entry.fee_units,
+            "moved_units": entry.moved_units,
             "refund_units": entry.refund_units,
             "compensation_units": entry.compensation_units,
+            "bond_slashed": entry.bond_slashed,
             "hours_released": entry.hours_released,
         }
     )

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from oracle.store.engine import Transaction
-from oracle.store.tables import credits, leases, offers, proofs, units
+from oracle.store.tables import credits, leases, offers, proofs, providers, units
 from protocol.ledger import (
     Changes,
     CompensationEntry,
@@ -19,14 +19,46 @@ from protocol.ledger import (
     LedgerState,
     OfferEntry,
     ProofEntry,
+    ProviderEntry,
     UnitEntry,
 )
+from protocol.ledger.offers import offer_epoch
 from protocol.logs import LogPosition
 from protocol.structs import CompletionProof, LeaseStatus, Offer, Terms, Unit, from_json, to_json
-from protocol.units import Address, LeaseId, OfferHash, ProofHash, UnitId, hex_bytes, to_hex, unpack_name
+from protocol.units import (
+    Address,
+    JobId,
+    LeaseId,
+    OfferHash,
+    ProofHash,
+    UnitId,
+    hex_bytes,
+    parse_address,
+    to_hex,
+    unpack_name,
+)
 
-_LEASE_NUMBERS = ("end", "settled_seconds", "pending_seconds", "matures_at", "penalty_seconds")
-_LEASE_UNITS = ("deposit_units", "paid_units", "fee_units", "refund_units", "compensation_units")
+_LEASE_NUMBERS = (
+    "end",
+    "settled_seconds",
+    "pending_seconds",
+    "matures_at",
+    "penalty_seconds",
+    "open_disputes",
+    "moved_last_post",
+    "answer_by",
+    "lost_seconds",
+    "hops",
+)
+_LEASE_FLAGS = ("accepted", "closing", "provider_failed", "bond_slashed", "hours_released")
+_LEASE_UNITS = (
+    "deposit_units",
+    "paid_units",
+    "fee_units",
+    "moved_units",
+    "refund_units",
+    "compensation_units",
+)
 _COMPENSATION_TOKEN = ""
 
 Row = dict[str, Any]
@@ -34,6 +66,7 @@ Row = dict[str, Any]
 
 def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
     """Afterwards the rows are as the last of the changes left each entry."""
+    _upsert(transaction, providers, {e.provider: provider_row(e) for c in changes for e in c.providers})
     _upsert(transaction, units, {e.unit_id: unit_row(e) for c in changes for e in c.units})
     _upsert(transaction, offers, {e.offer_hash: offer_row(e) for c in changes for e in c.offers})
     _upsert(transaction, leases, {e.lease_id: lease_row(e) for c in changes for e in c.leases})
@@ -48,9 +81,10 @@ def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
 
 def replace_all(transaction: Transaction, state: LedgerState) -> None:
     """Afterwards the rows are those of this state and no others."""
-    for table in (units, offers, leases, proofs, credits):
+    for table in (providers, units, offers, leases, proofs, credits):
         transaction.execute(delete(table))
     everything = Changes(
+        providers=tuple(state.providers.values()),
         units=tuple(state.units.values()),
         offers=tuple(state.offers.values()),
         leases=tuple(state.leases.values()),
@@ -72,12 +106,17 @@ def _upsert(transaction: Transaction, table: Table, rows: Mapping[Any, Row]) -> 
     )
 
 
+def provider_row(entry: ProviderEntry) -> Row:
+    return {"provider": entry.provider, "epoch": entry.epoch}
+
+
 def unit_row(entry: UnitEntry) -> Row:
     body = {
         "unit": to_json(entry.unit),
         "gpu_ids": [to_hex(gpu_id) for gpu_id in entry.gpu_ids],
         "booked_hours": str(entry.booked_hours),
         "retired": entry.retired,
+        "evicted": entry.evicted,
         "registered_at": entry.registered_at.to_json(),
     }
     return {
@@ -90,6 +129,11 @@ def unit_row(entry: UnitEntry) -> Row:
 
 def offer_row(entry: OfferEntry) -> Row:
     offer = entry.offer
+    body = {
+        "offer": to_json(offer),
+        "known_at": entry.known_at.to_json(),
+        "taken_at": None if entry.taken_at is None else entry.taken_at.to_json(),
+    }
     return {
         "offer_hash": entry.offer_hash,
         "provider": offer.provider,
@@ -99,7 +143,8 @@ def offer_row(entry: OfferEntry) -> Row:
         "price_per_hour": offer.price_per_hour,
         "valid_until": offer.valid_until,
         "listed": entry.listed,
-        "body": json.dumps({"offer": to_json(offer), "listed_at": entry.listed_at.to_json()}),
+        "epoch": offer_epoch(offer.salt),
+        "body": json.dumps(body),
     }
 
 
@@ -107,14 +152,15 @@ def lease_row(entry: LeaseEntry) -> Row:
     body: Row = {
         "terms": to_json(entry.terms),
         "opened_at": entry.opened_at.to_json(),
+        "renters": list(entry.renters),
         "proof_hash": to_hex(entry.proof_hash),
-        "hours_released": entry.hours_released,
+        "posted_order": to_hex(entry.posted_order),
     }
-    body |= {name: getattr(entry, name) for name in _LEASE_NUMBERS}
+    body |= {name: getattr(entry, name) for name in (*_LEASE_NUMBERS, *_LEASE_FLAGS)}
     body |= {name: str(getattr(entry, name)) for name in _LEASE_UNITS}
     return {
         "lease_id": entry.lease_id,
-        "renter": entry.terms.renter,
+        "renter": entry.renter,
         "provider": entry.terms.offer.provider,
         "unit_id": entry.terms.offer.unit_id,
         "status": entry.status.name.lower(),
@@ -129,6 +175,7 @@ def proof_row(entry: ProofEntry) -> Row:
         "posted_at": entry.posted_at.to_json(),
         "matures_at": entry.matures_at,
         "settled": entry.settled,
+        "void": entry.void,
     }
     return {"proof_hash": entry.proof_hash, "lease_id": entry.lease_id, "body": json.dumps(body)}
 
@@ -186,10 +233,15 @@ def list_offers(
     after: tuple[int, bytes],
     limit: int,
 ) -> list[OfferEntry]:
-    """Listed and valid ones, cheapest first; `after` is price and hash of the last one seen."""
+    """Listed and valid ones of their providers' epochs, cheapest first.
+
+    `after` is price and hash of the last one seen.
+    """
     price, offer_hash = after
-    query = select(offers).where(
+    query = select(offers).outerjoin(providers, providers.c.provider == offers.c.provider)
+    query = query.where(
         offers.c.listed,
+        offers.c.epoch == func.coalesce(providers.c.epoch, 0),
         offers.c.valid_until >= now,
         (offers.c.price_per_hour > price)
         | ((offers.c.price_per_hour == price) & (offers.c.offer_hash > offer_hash)),
@@ -224,17 +276,26 @@ def read_lease(row: Any) -> LeaseEntry:
         lease_id=LeaseId(row.lease_id),
         terms=from_json(Terms, body["terms"]),
         opened_at=LogPosition.from_json(body["opened_at"]),
+        renters=tuple(parse_address(renter) for renter in body["renters"]),
         proof_hash=ProofHash(hex_bytes(body["proof_hash"], 32)),
+        posted_order=JobId(hex_bytes(body["posted_order"], 32)),
         status=LeaseStatus[row.status.upper()],
-        hours_released=body["hours_released"],
-        **{name: int(body[name]) for name in (*_LEASE_NUMBERS, *_LEASE_UNITS)},
+        **cast(Any, {name: body[name] for name in (*_LEASE_NUMBERS, *_LEASE_FLAGS)}),
+        **cast(Any, {name: int(body[name]) for name in _LEASE_UNITS}),
     )
 
 
 def read_offer(row: Any) -> OfferEntry:
     body = cast(Row, json.loads(row.body))
     offer = from_json(Offer, body["offer"])
-    return OfferEntry(OfferHash(row.offer_hash), offer, row.listed, LogPosition.from_json(body["listed_at"]))
+    taken = body["taken_at"]
+    return OfferEntry(
+        OfferHash(row.offer_hash),
+        offer,
+        row.listed,
+        LogPosition.from_json(body["known_at"]),
+        None if taken is None else LogPosition.from_json(taken),
+    )
 
 
 def read_unit(row: Any) -> UnitEntry:
@@ -245,6 +306,7 @@ def read_unit(row: Any) -> UnitEntry:
         gpu_ids=tuple(hex_bytes(gpu_id, 32) for gpu_id in body["gpu_ids"]),
         booked_hours=int(body["booked_hours"]),
         retired=body["retired"],
+        evicted=body["evicted"],
         registered_at=LogPosition.from_json(body["registered_at"]),
     )
 
@@ -258,4 +320,5 @@ def read_proof(row: Any) -> ProofEntry:
         posted_at=LogPosition.from_json(body["posted_at"]),
         matures_at=body["matures_at"],
         settled=body["settled"],
+        void=body["void"],
     )

@@ -109,6 +109,14 @@ events = Table(
     Index(None, "block_number", "log_index", unique=True),
 )
 
+# Those who have staked. Offers hold in their provider's epoch alone.
+providers = Table(
+    "providers",
+    metadata,
+    Column("provider", String(42), primary_key=True),
+    integer("epoch"),
+)
+
 units = Table(
     "units",
     metadata,
@@ -129,6 +137,7 @@ offers = Table(
     Column("price_per_hour", UnitsText, nullable=False),
     integer("valid_until"),
     Column("listed", Boolean, nullable=False),
+    integer("epoch"),
     text("body"),
     Index("ix_offers_price", "listed", "price_per_hour", "offer_hash"),
     Index("ix_offers_class_price", "listed", "gpu_class", "price_per_hour", "offer_hash"),

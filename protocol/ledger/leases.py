@@ -46,7 +46,7 @@ def lease_opened(state: LedgerState, event: events.LeaseOpened, block_timestamp:
         lease_id=event.lease_id,
         terms=terms,
         opened_at=event.position,
-        renter=terms.renter,
+        renters=(terms.renter,),
         deposit_units=event.deposit,
         end=terms.end,
     )
@@ -132,7 +132,7 @@ def lease_transferred(state: LedgerState, event: events.LeaseTransferred, block_
     _check_running(event, lease, block_timestamp)
     expect(event, "from", lease.renter, event.from_)
     expect(event, "to nobody", False, event.to == ZERO_ADDRESS)
-    changed = replace(lease, renter=event.to, transfers=lease.transfers + 1)
+    changed = replace(lease, renters=(*lease.renters, event.to))
     credit = credited(state, lease.terms.offer.token, event.from_, event.price)
     return Changes(leases=(changed,), credits=(credit,) if event.price else ())
 

@@ -127,8 +127,8 @@ class LeaseEntry:
     lease_id: LeaseId
     terms: Terms
     opened_at: LogPosition
-    renter: Address
-    """Of today: `terms.renter` until the lease is transferred."""
+    renters: tuple[Address, ...]
+    """All so far, today's last: `terms.renter` alone until the lease is transferred."""
     deposit_units: int
     end: int
     settled_seconds: int = 0
@@ -153,13 +153,17 @@ class LeaseEntry:
     answer_by: int = 0
     lost_seconds: int = 0
     hops: int = 0
-    transfers: int = 0
     paid_units: int = 0
     fee_units: int = 0
     moved_units: int = 0
     """Out of the deposit, into leases that follow on this one."""
     refund_units: int = 0
     compensation_units: int = 0
+
+    @property
+    def renter(self) -> Address:
+        """Of today."""
+        return self.renters[-1]
 
     @property
     def scheduled_seconds(self) -> Seconds:
@@ -174,6 +178,10 @@ class LeaseEntry:
     @property
     def pending(self) -> bool:
         return self.matures_at != 0
+
+    @property
+    def transfers(self) -> int:
+        return len(self.renters) - 1
 
     @property
     def locked_bond(self) -> int:

@@ -92,6 +92,13 @@ class AttemptRows:
             ).fetchone()
         return None if found is None else _attempt(found)
 
+    def of_job(self, job_id: JobId) -> list[AttemptRow]:
+        with self._begin() as db:
+            rows = db.execute(
+                "SELECT * FROM attempts WHERE job_id = ? ORDER BY attempt", (job_id,)
+            ).fetchall()
+        return [_attempt(row) for row in rows]
+
     def in_states(self, states: Iterable[AttemptState]) -> list[AttemptRow]:
         """In the order in which they were assigned."""
         wanted = sorted(states)

@@ -20,6 +20,12 @@ CREATE TABLE leases (
     energy_joules INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE TABLE offers (offer_hash BLOB PRIMARY KEY, offer TEXT NOT NULL) STRICT;
+CREATE TABLE renters (
+    lease_id BLOB NOT NULL,
+    account TEXT NOT NULL,
+    PRIMARY KEY (lease_id, account)
+) STRICT;
 CREATE TABLE cursor (id INTEGER PRIMARY KEY CHECK (id = 1), block_number INTEGER NOT NULL) STRICT;
 CREATE TABLE attempts (
     job_id BLOB NOT NULL,

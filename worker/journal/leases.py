@@ -1,11 +1,12 @@
-"""Leases of this worker's unit, how far the chain was searched for them, and the heartbeats under each."""
+"""Offers and leases of this worker's unit, how far the chain was searched, and the heartbeats under each."""
 
+import sqlite3
 from dataclasses import dataclass
 
 from protocol.json_text import canonical_json, parse_json
 from protocol.signed import SignedHeartbeat
-from protocol.structs import Terms, from_json, to_json
-from protocol.units import LeaseId
+from protocol.structs import Offer, Terms, from_json, to_json
+from protocol.units import Address, LeaseId, OfferHash, parse_address
 from worker.journal.attempts import Begin
 
 
@@ -17,6 +18,8 @@ class LeaseRow:
     terms: Terms
     energy_joules: int
     done: bool
+    renters: tuple[Address, ...]
+    """The one of the terms, and those to whom the lease was transferred."""
 
 
 class LeaseRows:
@@ -34,15 +37,32 @@ class LeaseRows:
         """Those that are not done."""
         with self._begin() as db:
             rows = db.execute("SELECT * FROM leases WHERE done = 0 ORDER BY rowid").fetchall()
-        return [
-            LeaseRow(
-                LeaseId(row["lease_id"]),
-                from_json(Terms, parse_json(row["terms"], "terms")),
-                row["energy_joules"],
-                bool(row["done"]),
+            return [_lease(db, row) for row in rows]
+
+    def add_offer(self, offer_hash: OfferHash, offer: Offer) -> None:
+        with self._begin() as db:
+            db.execute(
+                "INSERT INTO offers (offer_hash, offer) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (offer_hash, canonical_json(to_json(offer)).decode()),
             )
-            for row in rows
-        ]
+
+    def get_offer(self, offer_hash: OfferHash) -> Offer | None:
+        with self._begin() as db:
+            row = db.execute("SELECT offer FROM offers WHERE offer_hash = ?", (offer_hash,)).fetchone()
+        return None if row is None else from_json(Offer, parse_json(row["offer"], "offer"))
+
+    def add_renter(self, lease_id: LeaseId, account: Address) -> None:
+        """To whom the lease was transferred."""
+        with self._begin() as db:
+            db.execute(
+                "INSERT INTO renters (lease_id, account) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (lease_id, account),
+            )
+
+    def renters(self, lease_id: LeaseId, terms: Terms) -> tuple[Address, ...]:
+        """As `LeaseRow.renters`, whether the lease is known yet or not."""
+        with self._begin() as db:
+            return _renters(db, lease_id, terms)
 
     def set_done(self, lease_id: LeaseId, *, done: bool) -> None:
         with self._begin() as db:
@@ -107,3 +127,13 @@ class LeaseRows:
                 "DELETE FROM heartbeats WHERE lease_id = ? AND block_number = ? AND proof_hash IS NULL",
                 (lease_id, block_number),
             )
+
+
+def _lease(db: sqlite3.Connection, row: sqlite3.Row) -> LeaseRow:
+    lease_id, terms = LeaseId(row["lease_id"]), from_json(Terms, parse_json(row["terms"], "terms"))
+    return LeaseRow(lease_id, terms, row["energy_joules"], bool(row["done"]), _renters(db, lease_id, terms))
+
+
+def _renters(db: sqlite3.Connection, lease_id: LeaseId, terms: Terms) -> tuple[Address, ...]:
+    rows = db.execute("SELECT account FROM renters WHERE lease_id = ? ORDER BY rowid", (lease_id,)).fetchall()
+    return (terms.renter, *(parse_address(row["account"]) for row in rows))

@@ -16,7 +16,6 @@ from protocol.structs import (
     JobLimits,
     JobOrder,
     JobSpec,
-    LeaseStatus,
     Offer,
     OfferKind,
     Terms,
@@ -51,7 +50,7 @@ def position(block: int = 10, index: int = 0) -> LogPosition:
 
 def make_unit(unit_id: UnitId = UNIT_ID) -> UnitEntry:
     unit = Unit(PROVIDER, WORKER, bytes(32), bytes(32), pack_name("CPU"), 1, 0)
-    return UnitEntry(unit_id, unit, (b"\x01" * 32,), (1 << 168) - 1, False, position(1))
+    return UnitEntry(unit_id, unit, (b"\x01" * 32,), (1 << 168) - 1, False, False, position(1))
 
 
 def make_offer(price: int = 3600, salt: int = 0, gpu_class: str = "CPU", **changes: object) -> OfferEntry:
@@ -100,25 +99,15 @@ def make_lease(terms: Terms | None = None, opened_block: int = 10, **changes: ob
         lease_id=lease_id(DOMAIN, terms),
         terms=terms,
         opened_at=position(opened_block),
+        renters=(terms.renter,),
         deposit_units=2**90,
         end=terms.end,
-        settled_seconds=0,
-        pending_seconds=0,
-        matures_at=0,
-        proof_hash=NO_PROOF,
-        status=LeaseStatus.OPEN,
-        penalty_seconds=0,
-        paid_units=0,
-        fee_units=0,
-        refund_units=0,
-        compensation_units=0,
-        hours_released=False,
     )
     return replace(lease, **changes)  # type: ignore[arg-type]
 
 
 def make_proof(lease: LeaseEntry) -> ProofEntry:
-    proof = CompletionProof(lease.lease_id, NO_PROOF, 60, 0, ZERO_DIGEST, ZERO_DIGEST, 2**60)
+    proof = CompletionProof(lease.lease_id, NO_PROOF, 60, 0, 0, ZERO_DIGEST, ZERO_DIGEST, 2**60)
     return ProofEntry(ProofHash(hash_struct(proof)), lease.lease_id, proof, position(20), MONDAY + 500, False)
 
 

@@ -62,6 +62,27 @@ def test_can_settle__matured_proof_of_an_open_lease__alone() -> None:
     assert not schedule.can_settle(samples.make_lease(), MONDAY + 50)
 
 
+def test_disputed_lease__nothing__settles_or_closes() -> None:
+    lease = samples.make_lease(pending_seconds=24 * HOUR, matures_at=MONDAY + 5, open_disputes=1)
+    late = MONDAY + 30 * 24 * HOUR
+    assert not schedule.can_settle(lease, late)
+    assert not schedule.can_close(lease, late, GRACE_SECONDS)
+
+
+def test_can_close__last_post_moved_by_a_dispute__waits_for_it() -> None:
+    lease = samples.make_lease(moved_last_post=MONDAY + 25 * HOUR)
+    assert schedule.last_post(lease, GRACE_SECONDS) == MONDAY + 25 * HOUR
+    assert not schedule.can_close(lease, MONDAY + 25 * HOUR, GRACE_SECONDS)
+    assert schedule.can_close(lease, MONDAY + 25 * HOUR + 1, GRACE_SECONDS)
+
+
+def test_breached_lease__closes_and_frees_its_hours__at_once() -> None:
+    lease = samples.make_lease(status=LeaseStatus.BREACHED, end=MONDAY + 5)
+    assert schedule.can_close(lease, MONDAY + 5, GRACE_SECONDS)
+    assert schedule.can_release(lease, MONDAY + 5)
+    assert not schedule.can_settle(lease, MONDAY + 5)
+
+
 def test_can_release__once__after_the_end() -> None:
     assert not schedule.can_release(samples.make_lease(), MONDAY + 24 * HOUR - 1)
     assert schedule.can_release(samples.make_lease(), MONDAY + 24 * HOUR)

@@ -17,8 +17,16 @@ from oracle.store.tables import metadata
 from protocol.chain import Block
 from protocol.errors import InvariantBroken
 from protocol.events import OfferUnlisted
-from protocol.ledger import Changes, CompensationEntry, CreditEntry, LedgerState, Parameters
-from protocol.units import BlockNumber, Digest, UnixTime
+from protocol.ledger import (
+    Changes,
+    CompensationEntry,
+    CreditEntry,
+    LedgerState,
+    Parameters,
+    ProviderEntry,
+)
+from protocol.structs import LeaseStatus
+from protocol.units import BlockNumber, Digest, JobId, UnixTime
 from tests.unit.oracle import oracle_samples as samples
 from tests.unit.oracle.oracle_samples import BUNDLE, DOMAIN, MONDAY, RENTER, TOKEN, UNIT_ID, WORKER
 
@@ -111,6 +119,46 @@ def test_entities__every_kind__read_back_as_written(store: Store) -> None:
         assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [offer]
 
 
+def test_entities__amended_lease_and_void_proof__read_back_as_written(store: Store) -> None:
+    lease = samples.make_lease(
+        renters=(RENTER, WORKER),
+        status=LeaseStatus.BREACHED,
+        open_disputes=2,
+        moved_last_post=MONDAY + 9,
+        posted_order=JobId(b"\x07" * 32),
+        answer_by=MONDAY + 8,
+        lost_seconds=3,
+        hops=1,
+        moved_units=2**80,
+        accepted=True,
+        closing=True,
+        provider_failed=True,
+        bond_slashed=True,
+    )
+    proof = replace(samples.make_proof(lease), void=True)
+    unit = replace(samples.make_unit(), evicted=True)
+    offer = replace(samples.make_offer(), taken_at=samples.position(7))
+    changes = Changes(leases=(lease,), proofs=(proof,), units=(unit,), offers=(offer,))
+    with store.write() as transaction:
+        entities.write_changes(transaction, [changes])
+        assert entities.get_lease(transaction, lease.lease_id) == lease
+        assert entities.list_proofs(transaction, lease.lease_id) == [proof]
+        assert entities.get_unit(transaction, UNIT_ID) == unit
+        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [offer]
+        assert entities.list_leases(transaction, WORKER, None, (0, b""), 9) == [lease]
+        assert entities.list_leases(transaction, RENTER, None, (0, b""), 9) == []
+
+
+def test_offers__of_an_epoch_that_is_over__are_not_shown(store: Store) -> None:
+    old, new = samples.make_offer(salt=1), samples.make_offer(salt=1 << 232)
+    provider = ProviderEntry(old.offer.provider)
+    with store.write() as transaction:
+        entities.write_changes(transaction, [Changes(providers=(provider,), offers=(old, new))])
+        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [old]
+        entities.write_changes(transaction, [Changes(providers=(replace(provider, epoch=1),))])
+        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [new]
+
+
 def test_entities__several_changes_of_one__last_one_stays(store: Store) -> None:
     lease = samples.make_lease()
     changes = [Changes(leases=(replace(lease, end=MONDAY + n),)) for n in (5, 3)]
@@ -121,7 +169,7 @@ def test_entities__several_changes_of_one__last_one_stays(store: Store) -> None:
 
 def test_entities__replaced__nothing_of_before_is_left(store: Store) -> None:
     write_ledger(store)
-    state = LedgerState.empty(Parameters(DOMAIN, 10, 10, 10))
+    state = LedgerState.empty(Parameters(DOMAIN, WORKER, 10, 10, 10, 10))
     offer = samples.make_offer()
     state.merge(
         Changes(

@@ -46,6 +46,7 @@ def lease_body(**changes: Any) -> LeaseBody:
     fields: dict[str, Any] = {
         "lease_id": to_hex(LEASE_ID),
         "terms": TERMS,
+        "renter": TERMS.renter,
         "status": "open",
         "opened_block": 5,
         "end": TERMS.end,
@@ -54,11 +55,16 @@ def lease_body(**changes: Any) -> LeaseBody:
         "pending_seconds": 0,
         "matures_at": 0,
         "proof_hash": zero,
+        "open_disputes": 0,
+        "closing": False,
         "penalty_seconds": 0,
+        "lost_seconds": 0,
         "paid_units": 0,
         "fee_units": 0,
+        "moved_units": 0,
         "refund_units": 0,
         "compensation_units": 0,
+        "bond_slashed": False,
         "hours_released": False,
     }
     return LeaseBody.model_validate({**fields, **changes})

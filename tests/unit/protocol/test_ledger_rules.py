@@ -249,7 +249,7 @@ def test_transferred_lease__notice__is_its_new_renters() -> None:
         ({"closing": True}, "closing"),
         ({"open_disputes": 1}, "open disputes"),
         ({"posted_order": later.ORDER}, "order posted"),
-        ({"renter": later.BUYER}, "from"),
+        ({"renters": (later.BUYER,)}, "from"),
         ({"end": FROM + 400}, "time"),
     ],
 )
@@ -285,7 +285,7 @@ def test_failover__more_than_is_left__is_noticed() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"transfers": 1}, "transfers before"),
+        ({"renters": (h.RENTER_ADDRESS, later.BUYER)}, "transfers before"),
         ({"hops": 3}, "hops"),
         ({"end": later.MOVED_AT}, "time"),
         ({"terms": replace(later.FAILED, renter=later.BUYER)}, "next lease's renter"),

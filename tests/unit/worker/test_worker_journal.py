@@ -104,7 +104,7 @@ def test_proof__prepared_then_void__frees_what_it_carried(journal: Journal) -> N
     beats = [make_heartbeat(lease, number, 100 + number) for number in (1, 2)]
     assert all(journal.leases.add_heartbeat(beat, 5) for beat in beats)
     assert not journal.leases.add_heartbeat(beats[0], 0)
-    proof = CompletionProof(lease, ProofHash(bytes(32)), 9, 1, ZERO_DIGEST, ZERO_DIGEST, 10)
+    proof = CompletionProof(lease, ProofHash(bytes(32)), 9, 1, 1, ZERO_DIGEST, ZERO_DIGEST, 10)
     row = ProofRow(ProofHash(hash_struct(proof)), lease, proof, b"{}", ProofStage.PREPARED, 5)
     for _ in range(2):
         journal.proofs.prepare(row, [(signed.receipt.order_digest, 1)], [1, 2])
@@ -121,7 +121,7 @@ def test_heartbeat__in_a_proof__is_never_dropped(journal: Journal) -> None:
     lease = LEASE
     journal.leases.add_heartbeat(make_heartbeat(lease, 1, 101), 0)
     journal.leases.add_heartbeat(make_heartbeat(lease, 2, 102), 0)
-    proof = CompletionProof(lease, ProofHash(bytes(32)), 1, 0, ZERO_DIGEST, ZERO_DIGEST, 0)
+    proof = CompletionProof(lease, ProofHash(bytes(32)), 1, 0, 0, ZERO_DIGEST, ZERO_DIGEST, 0)
     row = ProofRow(ProofHash(hash_struct(proof)), lease, proof, b"{}", ProofStage.PREPARED, 5)
     journal.proofs.prepare(row, [], [1])
     journal.leases.drop_heartbeat(lease, 1)

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from protocol.structs import PostedOrder
+from protocol.units import JobId, address_of
 from tests.unit.worker.worker_samples import END, GRACE, START, make_terms, make_view
 from worker.prover import Situation, is_due
 from worker.pulse import covers_anything
@@ -14,6 +16,7 @@ RUNNING = Situation(
     end=END,
     last_post=END + GRACE,
     matures_at=None,
+    disputed=False,
     last_proof_at=None,
     last_heartbeat_at=START + 299,
     new_seconds=299,
@@ -33,6 +36,8 @@ ENDED = replace(RUNNING, now=END + 1, last_heartbeat_at=END)
         (replace(RUNNING, last_proof_at=START), True),
         (replace(RUNNING, matures_at=START + 301), False),
         (replace(RUNNING, matures_at=START + 300), True),
+        (replace(RUNNING, disputed=True), False),
+        (replace(RUNNING, disputed=True, matures_at=START), False),
         (replace(RUNNING, new_seconds=0), False),
         (replace(RUNNING, new_seconds=0, receipts_waiting=1), True),
         (replace(RUNNING, work_in_flight=True), True),
@@ -73,6 +78,23 @@ def test_view__shortened_and_disputed_lease__shows_todays_times() -> None:
     assert make_view(START + 7).last_post == END + GRACE
     assert make_view(START + 7).matures_at is None
     assert make_view(START + 7).claimable_seconds == 7
+
+
+def test_view__dispute_ended_before_the_end__keeps_the_grace() -> None:
+    assert make_view(START, last_post_offset=5).last_post == END + GRACE
+
+
+def test_view__order_waits_or_was_answered_late__less_can_be_claimed() -> None:
+    view = make_view(START + 100)
+    waiting = replace(view, posted_order=PostedOrder(JobId(b"\1" * 32), START + 60, 10))
+    assert waiting.claimable_seconds == 50
+    assert replace(view, posted_order=PostedOrder(lost_seconds=10)).claimable_seconds == 90
+
+
+def test_view__transferred_lease__has_another_renter() -> None:
+    other = address_of(b"\x09" * 20)
+    assert make_view(START).renter == make_terms().renter
+    assert make_view(START, renter_override=other).renter == other
 
 
 @pytest.mark.parametrize(

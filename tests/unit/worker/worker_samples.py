@@ -156,4 +156,4 @@ def make_view(now: int, terms: Terms | None = None, **state: Any) -> LeaseView:
     shown = terms or make_terms()
     values: dict[str, Any] = {"status": LeaseStatus.OPEN, "end_offset": shown.end - shown.start, **state}
     block = Block(BlockNumber(now - START), now.to_bytes(32), UnixTime(now))
-    return LeaseView(lease_id(DOMAIN, shown), shown, LeaseState(**values), block, GRACE)
+    return LeaseView(lease_id(DOMAIN, shown), shown, LeaseState(**values), block, GRACE, (shown.renter,))

@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("price_per_hour", sa.String(length=30), nullable=False),
         sa.Column("valid_until", sa.Integer(), nullable=False),
         sa.Column("listed", sa.Boolean(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("offer_hash", name=op.f("pk_offers")),
     )
@@ -147,6 +148,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("proof_hash", name=op.f("pk_proofs")),
     )
     op.create_index(op.f("ix_proofs_lease_id"), "proofs", ["lease_id"], unique=False)
+    op.create_table(
+        "providers",
+        sa.Column("provider", sa.String(length=42), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("provider", name=op.f("pk_providers")),
+    )
     op.create_table(
         "request_nonces",
         sa.Column("account", sa.String(length=42), nullable=False),
