@@ -19,6 +19,7 @@ import {
     LeaseState,
     LeaseStatus,
     LeaseTerms,
+    LeaseTransfer,
     NoticeReason,
     Offer,
     OfferKind,
@@ -349,6 +350,24 @@ abstract contract Base is Test {
     function stakeOf(address provider) internal view returns (uint96 staked, uint96 locked) {
         (IProviderRegistry.StakeAccount memory account,) = registry.stakeOf(provider);
         return (account.stake, account.locked);
+    }
+
+    /// From the renter, for nothing.
+    function transferLease(Terms memory terms, address to, uint256 toKey) internal {
+        LeaseState memory state = stateOf(terms);
+        LeaseTransfer memory deal = LeaseTransfer({
+            leaseId: market.leaseIdOf(terms),
+            from: RENTER,
+            to: to,
+            price: 0,
+            deposit: state.deposit,
+            end: terms.start + state.endOffset,
+            settledSeconds: state.settledSeconds,
+            transfers: 0,
+            deadline: uint40(vm.getBlockTimestamp())
+        });
+        bytes32 dealHash = digests.hashLeaseTransfer(deal);
+        succession.transfer(terms, deal, signAs(RENTER_KEY, dealHash), signAs(toKey, dealHash));
     }
 
     /// A dispute of the pending proof.

@@ -6,7 +6,6 @@ import {
     LeaseFlags,
     LeaseState,
     LeaseStatus,
-    LeaseTransfer,
     OfferKind,
     Terms
 } from "../../../contracts/libraries/Types.sol";
@@ -200,7 +199,7 @@ contract CloseTest is Base {
     }
 
     function test_WhenLeaseWasTransferred() external {
-        _transferTo(STRANGER, STRANGER_KEY);
+        transferLease(terms, STRANGER, STRANGER_KEY);
         assertEq(market.leaseState(leaseId).renterOverride, STRANGER);
         vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OnlyParty.selector, STRANGER, PROVIDER, RENTER));
         giveNoticeAs(RENTER, terms);
@@ -305,23 +304,6 @@ contract CloseTest is Base {
         closeAs(KEEPER, terms);
         assertEq(creditOf(PROVIDER), 2);
         assertEq(creditOf(RENTER), 1);
-    }
-
-    function _transferTo(address to, uint256 toKey) private {
-        LeaseState memory state = market.leaseState(leaseId);
-        LeaseTransfer memory deal = LeaseTransfer({
-            leaseId: leaseId,
-            from: RENTER,
-            to: to,
-            price: 0,
-            deposit: state.deposit,
-            end: terms.end,
-            settledSeconds: state.settledSeconds,
-            transfers: 0,
-            deadline: terms.end
-        });
-        bytes32 dealHash = digests.hashLeaseTransfer(deal);
-        succession.transfer(terms, deal, signAs(RENTER_KEY, dealHash), signAs(toKey, dealHash));
     }
 
     function _assertTombstone(uint8 flags) private view {
