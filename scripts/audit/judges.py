@@ -40,14 +40,15 @@ def check_quorum(web3: Web3, history: History, section: Section) -> None:
 
 def _check_findings(quorum: Quorum, history: History, section: Section) -> None:
     state, block, now = history.quorum, history.block.number, history.block.timestamp
-    for unit_id, entry in state.findings.items():
-        found = entry.attestation
+    units = history.state.units
+    for unit_id in sorted({*state.findings, *units}):
+        entry = state.findings.get(unit_id)
         expected = NO_FINDING
-        if now < entry.expires_at:
-            expires_at = UnixTime(entry.expires_at)
+        if entry is not None and now < entry.expires_at:
+            found, expires_at = entry.attestation, UnixTime(entry.expires_at)
             expected = Finding(found.gpu_class, found.measured_gops, found.vram_mib, expires_at)
         section.compare("finding", f"unit {to_hex(unit_id)}", expected, quorum.finding_of(unit_id, block))
-    for gpu_id in state.attested:
+    for gpu_id in sorted({*state.attested, *(gpu for unit in units.values() for gpu in unit.gpu_ids)}):
         unit = state.attested_unit(gpu_id, now) or ZERO_BYTES32
         section.compare("gpu_attested", f"GPU {to_hex(gpu_id)}", unit, quorum.attested_unit_of(gpu_id, block))
 

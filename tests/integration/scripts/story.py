@@ -2,7 +2,9 @@
 
 Provider A serves a lease with two proofs (a TRACED job and two OPAQUE ones), which its renter ends by notice;
 it is settled, paid and partly unserved. Provider B has an offer taken back, stake that unbonds, and a lease
-that still runs.
+that still runs. On its signed offer for another unit a lease is paid in native coin and topped up by a
+stranger; its worker answers a posted order late, and its proof is disputed. The quorum has three members,
+who have attested that unit.
 """
 
 import hashlib
@@ -14,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
+from web3 import Web3
 
 from protocol.accrual import ALWAYS, covered_seconds
 from protocol.calls import Call
 from protocol.chain import read_block
+from protocol.contracts import Contract
 from protocol.digests import sha256, state_root, tensor_digest
 from protocol.evidence import Evidence, SignedHeartbeat, availability_root, encode, jobs_root
 from protocol.keccak import keccak256
@@ -28,6 +32,7 @@ from protocol.structs import (
     NO_PROOF,
     ArtifactRef,
     CompletionProof,
+    GpuAttestation,
     Heartbeat,
     JobClass,
     JobLimits,
@@ -38,6 +43,7 @@ from protocol.structs import (
     NoticeReason,
     Offer,
     OfferKind,
+    QuorumSignature,
     Terms,
     Unit,
 )
@@ -48,6 +54,7 @@ from protocol.units import (
     ZERO_DIGEST,
     Address,
     Digest,
+    JobId,
     LeaseId,
     ProofHash,
     UnitId,
@@ -63,6 +70,7 @@ USD_UNITS = 10**6
 HOUR_PRICE = 3_600_000  # one base unit of dUSD is 1/1000 of what a second costs
 HEARTBEAT_PAUSE_SECONDS = 25
 CHECKPOINTS = 3
+NATIVE_SALT = 78
 
 
 def address(key: LocalAccount) -> Address:
@@ -75,6 +83,7 @@ class Cast:
     provider_a, worker_a, renter = account(1), account(2), account(3)
     provider_b, worker_b, renter_b = account(4), account(5), account(6)
     stranger = account(7)
+    members = (account(20), account(21), account(22))
 
 
 class Store:
@@ -115,6 +124,7 @@ class Story:
     terms: Terms
     lease_id: LeaseId
     open_lease_id: LeaseId
+    native_lease_id: LeaseId
     unit_id: UnitId
     offer_hash: bytes
     proofs: list[Proof] = field(default_factory=list[Proof])
@@ -134,6 +144,19 @@ def copy_of(store: Store, target: Path) -> Store:
     copied = object.__new__(Store)
     copied.root = target
     return copied
+
+
+class CourtCalls(Contract):
+    """What the story asks of the court."""
+
+    def __init__(self, web3: Web3, court: Address) -> None:
+        super().__init__(web3, court, "ComputeCourt")
+
+    def build_deposit(self, amount: int) -> Call:
+        return self._build("deposit", amount)
+
+    def build_challenge_availability(self, terms: Terms, proof: CompletionProof) -> Call:
+        return self._build("challengeAvailability", terms, proof)
 
 
 class Teller:
@@ -162,6 +185,7 @@ class Teller:
             terms=terms,
             lease_id=lease_id(self.domain, terms),
             open_lease_id=lease_id(self.domain, other),
+            native_lease_id=lease_id(self.domain, self.native_lease()),
             unit_id=unit_a,
             offer_hash=hash_struct(offer_a),
         )
@@ -170,6 +194,7 @@ class Teller:
         self.serve(terms, 100)
         market = self.deployment.market
         self.send(Cast.stranger, market.build_settle(terms))
+        self.send(Cast.stranger, market.build_withdraw_fees(self.token))
         self.send(Cast.renter, market.build_give_notice(terms, NoticeReason.WORK_DONE, ZERO_BYTES32))
         # The rest of the lease is only partly served, so that the bond owes something.
         self.serve(terms, 100)
@@ -180,8 +205,99 @@ class Teller:
         registry = self.deployment.registry
         self.send(Cast.provider_b, market.build_unlist(hash_struct(offer_b)))
         self.send(Cast.provider_b, registry.build_start_unbonding(20 * GPU_UNITS))
+        self.send(Cast.provider_b, market.build_cancel_salt(NATIVE_SALT))
+        self.dispute(story)
         self.anvil.mine()
         return story
+
+    def open_quorum(self) -> None:
+        """Three members, bonded by a stranger, and active."""
+        quorum, bond = self.deployment.quorum, self.deployment.manifest.parameters.member_bond
+        signers = [address(key) for key in Cast.members]
+        self.anvil.send_all(
+            self.deployment.owner, [(quorum.build_add_member(name, name), b"") for name in signers]
+        )
+        token = self.deployment.stake_token
+        self.anvil.send_all(
+            Cast.stranger,
+            [
+                (token.build_mint(address(Cast.stranger), 4 * bond), b""),
+                (token.build_approve(quorum.address, 3 * bond), b""),
+                *((quorum.build_deposit_bond(member, bond), b"") for member in range(3)),
+            ],
+        )
+        self.anvil.advance(2)
+        assert quorum.active_members() == 0b111
+
+    def attest(self, unit_id: UnitId, gpu_ids: list[bytes]) -> None:
+        """Two of three sign that the unit's GPUs are real."""
+        quorum, block = self.deployment.quorum, read_block(self.anvil.web3, "latest")
+        unit, _ = self.deployment.registry.unit_of(unit_id)
+        attestation = GpuAttestation(
+            unit_id=unit_id,
+            provider=unit.provider,
+            node_id=unit.node_id,
+            gpu_ids=tuple(gpu_ids),
+            gpu_class=unit.gpu_class,
+            vram_mib=unit.vram_mib,
+            measured_gops=12_345,
+            seed_block=block.number,
+            seed_block_hash=block.hash,
+            report_digest=Digest(b"\x66" * 32),
+            expires_at=self.anvil.now() + 86_400,
+        )
+        domain = Domain(self.domain.chain_id, quorum.address)
+        signatures = [
+            QuorumSignature(member, sign(domain, attestation, Cast.members[member])) for member in (0, 2)
+        ]
+        self.send(Cast.stranger, quorum.build_record_attestation(attestation, signatures))
+
+    def native_lease(self) -> Terms:
+        """On a signed offer, paid in native coin, topped up by a stranger, its order answered late."""
+        self.open_quorum()
+        unit_id = self.provider(Cast.provider_b, Cast.worker_b, 40, "c")
+        self.attest(unit_id, [keccak256(b"gpu c")])
+        market, token = self.deployment.market, self.deployment.wrapped_native.address
+        offer = replace(
+            self.draft(Cast.provider_b, unit_id, bond=5 * GPU_UNITS), token=token, salt=NATIVE_SALT
+        )
+        terms, _ = self.draft_lease(Cast.renter_b, offer, 1800, max_seconds=3600)
+        signature = sign(self.domain, offer, Cast.provider_b)
+        self.send(Cast.renter_b, market.build_open(terms, signature, native_units=1800 * HOUR_PRICE // 3600))
+        added = 600 * HOUR_PRICE // 3600
+        self.send(Cast.stranger, market.build_top_up(terms, terms.end + 600, native_units=added))
+        order = JobId(b"\x77" * 32)
+        self.send(Cast.renter_b, market.build_post_order(terms, order))
+        self.anvil.advance(self.deployment.manifest.parameters.answer_seconds + 30)
+        self.send(Cast.worker_b, market.build_answer_order(terms, order, True))
+        self.native_terms = terms
+        return terms
+
+    def dispute(self, story: Story) -> None:
+        """A stranger challenges the seconds of the native lease's proof, and the dispute is open."""
+        manifest, bond = self.deployment.manifest, self.deployment.manifest.parameters.challenge_bond
+        court, token = CourtCalls(self.anvil.web3, manifest.court), self.deployment.stake_token
+        self.anvil.send_all(
+            Cast.stranger,
+            [
+                (token.build_approve(manifest.court, 3 * bond), b""),
+                (court.build_deposit(3 * bond), b""),
+            ],
+        )
+        proof = CompletionProof(
+            lease_id=story.native_lease_id,
+            previous_proof=NO_PROOF,
+            proven_seconds=0,
+            jobs_completed=0,
+            leaf_count=0,
+            jobs_root=ZERO_DIGEST,
+            availability_root=ZERO_DIGEST,
+            energy_joules=0,
+        )
+        evidence = Evidence(proof, (), (), ())
+        self.store.evidence_path(ProofHash(hash_struct(proof))).write_bytes(encode(evidence))
+        self.send(Cast.worker_b, self.deployment.market.build_post_proof(self.native_terms, proof))
+        self.send(Cast.stranger, court.build_challenge_availability(self.native_terms, proof))
 
     @property
     def token(self) -> Address:
@@ -215,7 +331,12 @@ class Teller:
         return registry.unit_of_gpu(gpu_ids[0])
 
     def offer(self, key: LocalAccount, unit_id: UnitId, bond: int) -> Offer:
-        offer = Offer(
+        offer = self.draft(key, unit_id, bond)
+        self.send(key, self.deployment.market.build_list(offer))
+        return offer
+
+    def draft(self, key: LocalAccount, unit_id: UnitId, bond: int) -> Offer:
+        return Offer(
             provider=address(key),
             unit_id=unit_id,
             gpu_class=pack_name("CPU"),
@@ -231,8 +352,6 @@ class Teller:
             valid_until=self.anvil.now() + 86_400,
             salt=7,
         )
-        self.send(key, self.deployment.market.build_list(offer))
-        return offer
 
     def fund(self, key: LocalAccount, dollars: int) -> None:
         token, market = self.deployment.payment_token, self.deployment.market
@@ -245,6 +364,13 @@ class Teller:
         )
 
     def lease(self, key: LocalAccount, offer: Offer, seconds: int) -> tuple[Terms, SignedOrder]:
+        terms, order = self.draft_lease(key, offer, seconds, seconds)
+        self.send(key, self.deployment.market.build_open(terms))
+        return terms, order
+
+    def draft_lease(
+        self, key: LocalAccount, offer: Offer, seconds: int, max_seconds: int
+    ) -> tuple[Terms, SignedOrder]:
         start = self.anvil.now() + 10
         spec = self.spec(JobClass.TRACED, ())
         draft = self.order(LeaseId(ZERO_BYTES32), spec, start + seconds, 0)
@@ -253,7 +379,7 @@ class Teller:
             renter=address(key),
             start=start,
             end=start + seconds,
-            max_end=start + seconds,
+            max_end=start + max_seconds,
             weekly_hours=ALWAYS,
             fee_bps=self.deployment.manifest.parameters.fee_bps,
             policy_hash=ZERO_DIGEST,
@@ -262,7 +388,6 @@ class Teller:
             previous_lease_id=LeaseId(ZERO_BYTES32),
             salt=11,
         )
-        self.send(key, self.deployment.market.build_open(terms))
         return terms, SignedOrder(replace(draft, lease_id=lease_id(self.domain, terms)), None, spec)
 
     def spec(self, job_class: JobClass, arguments: tuple[str, ...]) -> JobSpec:
@@ -372,6 +497,7 @@ class Teller:
             previous_proof=story.proofs[-1].proof_hash if story.proofs else NO_PROOF,
             proven_seconds=covered_seconds(self.timestamps, ALWAYS, terms.start, end),
             jobs_completed=len(receipts),
+            leaf_count=len(receipts),
             jobs_root=jobs_root([digest(self.domain, item.receipt) for item in receipts]),
             availability_root=availability_root([digest(self.domain, item.heartbeat) for item in self.beats]),
             energy_joules=energy,

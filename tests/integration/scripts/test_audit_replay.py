@@ -21,14 +21,28 @@ from scripts.audit.report import Report, Section
 from scripts.audit.sources import FolderSource
 from tests.anvil import Deployment, deploy, run_anvil
 from tests.integration.scripts.lying_node import Log, Rewrite, lying_node
-from tests.integration.scripts.story import Cast, Store, Story, Teller, address, checkpoint, copy_of
+from tests.integration.scripts.story import (
+    NATIVE_SALT,
+    Cast,
+    Store,
+    Story,
+    Teller,
+    address,
+    checkpoint,
+    copy_of,
+)
 
 # Slots of the mappings, as the compiler lays them out.
 REGISTRY_ACCOUNTS_SLOT = 0
 ERC20_BALANCES_SLOT = 0
-MARKET_FEE_SLOT, MARKET_FEE_SHIFT = 3, 160
-MARKET_CREDITS_SLOT = 7
-MARKET_LEASES_SLOT = 8
+MARKET_TOKENS_SLOT, MARKET_FEE_SHIFT = 6, 8
+MARKET_SALTS_SLOT = 8
+MARKET_CREDITS_SLOT = 9
+MARKET_FEES_SLOT = 10
+MARKET_LEASES_SLOT = 11
+MARKET_ORDERS_SLOT = 12
+QUORUM_MEMBERS_SLOT = 4
+COURT_BALANCES_SLOT = 2
 
 
 def account_slot(account: Address, slot: int) -> str:
@@ -82,9 +96,10 @@ def codes(report: Report) -> set[str]:
 def test_replay__honest_history__is_clean(story: Story) -> None:
     report = audited(story)
     assert report.differences == ()
-    assert report.counts["proofs"] == 2
+    assert report.counts["proofs"] == 3
     assert report.counts["receipts"] == 3
-    assert report.counts["leases"] == 2
+    assert report.counts["leases"] == 3
+    assert report.counts["disputes"] == 1
     assert all(section.compared > 0 for section in report.sections), report.sections
 
 
@@ -116,11 +131,47 @@ def test_replay__stake_slot_altered__is_reported(story: Story) -> None:
 
 def test_replay__credit_altered__is_reported(story: Story) -> None:
     deployment = story.deployment
-    treasury = deployment.treasury
     token_slot = account_slot(deployment.payment_token.address, MARKET_CREDITS_SLOT)
-    key = account_slot(treasury, int(token_slot, 16))
+    key = account_slot(address(Cast.renter), int(token_slot, 16))
     alter_slot(deployment, deployment.market.address, key, lambda value: value * 2)
     assert codes(audited(story)) == {"credit"}
+
+
+def test_replay__fees_altered__are_reported(story: Story) -> None:
+    deployment = story.deployment
+    key = account_slot(deployment.payment_token.address, MARKET_FEES_SLOT)
+    alter_slot(deployment, deployment.market.address, key, lambda value: value * 2)
+    assert codes(audited(story)) == {"fees"}
+
+
+def test_replay__lost_seconds_forgiven__are_reported(story: Story) -> None:
+    deployment = story.deployment
+    key = to_hex(keccak256(story.native_lease_id + MARKET_ORDERS_SLOT.to_bytes(32)))
+    second = to_hex((int(key, 16) + 1).to_bytes(32))
+    alter_slot(deployment, deployment.market.address, second, lambda _: 0)
+    assert codes(audited(story)) == {"posted_order"}
+
+
+def test_replay__cancelled_salt_revived__is_reported(story: Story) -> None:
+    deployment = story.deployment
+    of_provider = account_slot(address(Cast.provider_b), MARKET_SALTS_SLOT)
+    key = to_hex(keccak256(NATIVE_SALT.to_bytes(32) + bytes.fromhex(of_provider[2:])))
+    alter_slot(deployment, deployment.market.address, key, lambda _: 0)
+    assert codes(audited(story)) == {"salt"}
+
+
+def test_replay__member_seated_by_nobody__is_reported(story: Story) -> None:
+    deployment = story.deployment
+    key = to_hex(keccak256((1).to_bytes(32) + QUORUM_MEMBERS_SLOT.to_bytes(32)))
+    alter_slot(deployment, deployment.quorum.address, key, lambda value: value + 1)
+    assert codes(audited(story)) == {"quorum_member"}
+
+
+def test_replay__balance_in_court_altered__is_reported(story: Story) -> None:
+    deployment = story.deployment
+    key = account_slot(address(Cast.stranger), COURT_BALANCES_SLOT)
+    alter_slot(deployment, deployment.manifest.court, key, lambda value: value + 1)
+    assert codes(audited(story)) == {"court_balance"}
 
 
 def test_replay__lease_slot_altered__is_reported(story: Story) -> None:
@@ -144,11 +195,11 @@ def test_replay__tombstone_removed__is_reported(story: Story) -> None:
 
 def test_replay__fee_altered__is_reported(story: Story) -> None:
     deployment = story.deployment
-    key = "0x" + MARKET_FEE_SLOT.to_bytes(32).hex()
+    key = account_slot(deployment.payment_token.address, MARKET_TOKENS_SLOT)
     alter_slot(deployment, deployment.market.address, key, lambda value: value + (1 << MARKET_FEE_SHIFT))
     report = audited(story)
     assert codes(report) == {"setting"}
-    assert report.differences[0].subject == "feeBps"
+    assert report.differences[0].subject == f"feeBps({deployment.payment_token.address})"
 
 
 def test_replay__code_replaced__is_reported(story: Story) -> None:
@@ -195,7 +246,8 @@ def lied(story: Story, rewrite: Rewrite) -> Report:
 
 
 def topic_of(name: str) -> str:
-    contract = "ProviderRegistry" if name in entries("ProviderRegistry", "event") else "LeaseMarket"
+    contracts = ("ProviderRegistry", "LeaseMarket", "OracleQuorum", "ComputeCourt")
+    contract = next(contract for contract in contracts if name in entries(contract, "event"))
     return to_hex(entries(contract, "event")[name].topic)
 
 
@@ -222,10 +274,21 @@ def where(name: str, change: Callable[[Log], list[Log]]) -> Rewrite:
         ("LeaseClosed", {"lease_slot", "compensation", "provider_stake", "unit_booked_hours"}),
         ("Withdrawn", {"transfer_unexplained", "credit", "balance"}),
         ("UnbondingStarted", {"provider_stake"}),
-        ("TokenAllowed", {"ledger_broken", "setting"}),
-        ("FeeChanged", {"ledger_broken", "setting"}),
-        ("TreasuryChanged", {"setting", "credit"}),
+        ("TokenSet", {"ledger_broken", "setting"}),
+        ("TreasuryChanged", {"setting", "ledger_broken"}),
         ("OwnershipTransferred", {"setting"}),
+        ("OfferTaken", {"ledger_broken"}),
+        ("SaltCancelled", {"salt"}),
+        ("LeaseExtended", {"lease_slot", "transfer_unexplained", "balance"}),
+        ("OrderPosted", {"ledger_broken", "lease_slot"}),
+        ("OrderAnswered", {"posted_order"}),
+        ("FeesWithdrawn", {"fees", "transfer_unexplained", "balance"}),
+        ("DisputeOpened", {"lease_slot"}),
+        ("MemberAdded", {"ledger_broken", "quorum_member", "quorum_active"}),
+        ("BondDeposited", {"quorum_member", "quorum_active", "balance", "transfer_unexplained"}),
+        ("GpusAttested", {"finding", "gpu_attested"}),
+        ("Deposited", {"ledger_broken", "court_balance", "balance", "transfer_unexplained"}),
+        ("Challenged", {"court_balance"}),
     ],
 )
 def test_replay__log_dropped__is_reported(story: Story, event: str, expected: set[str]) -> None:
@@ -260,7 +323,7 @@ def test_replay__log_of_another_block__is_reported(story: Story) -> None:
 def test_replay__log_of_the_other_contract__is_reported(story: Story) -> None:
     registry = story.deployment.registry.address.lower()
     report = lied(story, where("OfferUnlisted", lambda log: [{**log, "address": registry}]))
-    assert {"log_emitter", "offer_listing"} <= codes(report)
+    assert {"log_undecodable", "offer_listing"} <= codes(report)
 
 
 def test_replay__log_unreadable__is_reported(story: Story) -> None:
@@ -314,7 +377,7 @@ def test_replay__receipt_signatures_swapped__is_reported(story: Story) -> None:
 
 def test_replay__receipt_missing__is_reported(story: Story) -> None:
     story.rewrite(0, lambda evidence: replace(evidence, receipts=evidence.receipts[:1]))
-    assert codes(audited(story)) == {"jobs_root", "jobs_completed", "order_superfluous"}
+    assert codes(audited(story)) == {"jobs_root", "jobs_completed", "leaf_count", "order_superfluous"}
 
 
 def test_replay__receipts_reordered__is_reported(story: Story) -> None:
@@ -473,6 +536,7 @@ def posted_again(story: Story, **changes: object) -> None:
         previous_proof=NO_PROOF,
         proven_seconds=0,
         jobs_completed=0,
+        leaf_count=0,
         jobs_root=ZERO_DIGEST,
         availability_root=ZERO_DIGEST,
         energy_joules=0,
@@ -492,7 +556,7 @@ def test_replay__pending_proof__is_clean(story: Story) -> None:
     posted_again(story)
     report = audited(story)
     assert report.differences == ()
-    assert report.counts["proofs"] == 3
+    assert report.counts["proofs"] == 4
 
 
 def test_replay__seconds_overclaimed__is_reported(story: Story) -> None:
@@ -514,6 +578,7 @@ def test_replay__energy_decreases__is_reported(story: Story) -> None:
         previous_proof=NO_PROOF,
         proven_seconds=0,
         jobs_completed=0,
+        leaf_count=0,
         jobs_root=ZERO_DIGEST,
         availability_root=ZERO_DIGEST,
         energy_joules=7,

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from protocol.chain import check_deployment
-from protocol.contracts import Market, Registry, Token
+from protocol.chain import check_deployment, read_block
+from protocol.contracts import Market, Quorum, Token, TokenTerms
 from protocol.manifest import load
 from protocol.units import address_bytes, address_of
-from scripts.deploy import predicted_address
+from scripts.audit.deployment import check_immutables
+from scripts.audit.report import Section
+from scripts.deployment.contracts import predicted_address
 from scripts.localnet.anvil import PROJECT
 from scripts.localnet.services import child_environment
 from tests.anvil import Anvil, account, contract_address
@@ -35,23 +37,29 @@ def test_deploy__local_network__contracts_and_manifest_agree(
     path = tmp_path / "deployment.json"
     treasury = address_of(address_bytes(account(9).address))
     options = ("--network", "ethereum:local:foundry", "--manifest", str(path), "--treasury", treasury)
-    done = run(anvil, *command, *options, "--fee-bps", "250")
+    members = [account(index).address for index in (5, 6, 7)]
+    named = [argument for member in members for argument in ("--member", member)]
+    done = run(anvil, *command, *options, "--fee-bps", "250", *named)
     assert done.returncode == 0, done.stdout + done.stderr
     manifest = load(path)
     check_deployment(anvil.web3, manifest)
-    market, registry = Market(anvil.web3, manifest.market), Registry(anvil.web3, manifest.registry)
-    assert market.registry() == manifest.registry
-    assert registry.market() == manifest.market
-    assert registry.stake_token() == manifest.stake_token
-    assert market.treasury() == treasury
-    assert market.fee_bps() == manifest.parameters.fee_bps == 250
-    periods = (market.challenge_seconds(), market.proof_grace_seconds(), registry.unbonding_seconds())
-    assert periods == (8, 10, 10)
-    assert sorted(manifest.tokens) == ["GPU", "dUSD"]
+    section = Section("deployment")
+    check_immutables(anvil.web3, manifest, read_block(anvil.web3, "latest").number, section)
+    assert section.compared > 30
+    assert section.differences == []
+    parameters = manifest.parameters
+    for name in ("challenge", "proof_grace", "answer", "unbonding", "rotation", "draw", "commit", "reveal"):
+        assert 0 < getattr(parameters, f"{name}_seconds") <= 10
+    market, quorum = Market(anvil.web3, manifest.market), Quorum(anvil.web3, manifest.quorum)
+    assert (market.treasury(), market.owner(), quorum.owner()) == (treasury, manifest.owner, manifest.owner)
+    assert [quorum.member_at(index).signer for index in range(3)] == members
+    assert quorum.threshold() == parameters.threshold == 2
+    assert sorted(manifest.tokens) == ["GPU", "WNC", "dUSD"]
     dollar = manifest.tokens["dUSD"]
     assert (dollar.decimals, Token(anvil.web3, dollar.address).name()) == (6, "Devnet USD")
-    assert market.token_allowed(dollar.address)
-    assert not market.token_allowed(manifest.stake_token)
+    assert market.token_terms(dollar.address) == TokenTerms(True, 250)
+    assert market.token_terms(manifest.wrapped_native) == TokenTerms(True, 250)
+    assert market.token_terms(manifest.stake_token) == TokenTerms(False, 0)
     assert manifest.block_number > 0
     created = anvil.call("eth_getTransactionReceipt", "0x" + manifest.transactions["LeaseMarket"].hex())
     assert int(created["blockNumber"], 16) >= manifest.block_number
