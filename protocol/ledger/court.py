@@ -1,12 +1,19 @@
-"""What the events of ComputeCourt add up to: whose money it holds, and which disputes are open."""
+"""What the events of ComputeCourt add up to: whose money it holds, and which disputes are open.
+
+What a dispute pays out and burns is its challenge bond, and of a slashed bond the challenger's reward and the
+committee's fee; the market and the registry tell of the rest.
+"""
 
 from dataclasses import dataclass, field
 
 from protocol import events
 from protocol.ledger.state import broken, expect, known
 from protocol.manifest import DeploymentManifest
-from protocol.structs import Outcome
+from protocol.structs import DisputeKind, Outcome
 from protocol.units import Address, Digest, LeaseId
+
+REWARD_PER_CENT = 30
+FEE_PER_CENT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class CourtState:
     disputes: dict[Digest, DisputeEntry] = field(default_factory=dict[Digest, DisputeEntry])
     refuted: set[Digest] = field(default_factory=set[Digest])
     """Disputes without a bond, which end in the transaction that opens them."""
+    paid: dict[Digest, int] = field(default_factory=dict[Digest, int])
+    """Credits of disputes that are ending."""
     burned_units: int = 0
     ended: int = 0
 
@@ -46,8 +55,10 @@ class CourtState:
         InvariantBroken where it is not what the contract promises after all events before it.
         """
         match event:
-            case events.Deposited() | events.Credited():
-                self.balances[event.account] = self.balances.get(event.account, 0) + event.amount
+            case events.Deposited():
+                self._give(event.account, event.amount)
+            case events.Credited():
+                self._credited(event)
             case events.CourtWithdrawn():
                 self._take(event, event.account, event.amount)
             case events.CourtBurnedSwept():
@@ -56,6 +67,8 @@ class CourtState:
             case events.Challenged():
                 self._challenged(event)
             case events.TraceRefuted():
+                expect(event, "lease", event.lease_id, event.key.lease_id)
+                expect(event, "kind", DisputeKind.TRACE, event.key.kind)
                 self.refuted.add(event.dispute_id)
             case events.DisputeResolved():
                 self._resolved(event)
@@ -68,6 +81,15 @@ class CourtState:
             raise broken(event, "amount", f"at most {balance}", amount)
         self.balances[account] = balance - amount
 
+    def _give(self, account: Address, amount: int) -> None:
+        self.balances[account] = self.balances.get(account, 0) + amount
+
+    def _credited(self, event: events.Credited) -> None:
+        open_now = event.dispute_id in self.disputes or event.dispute_id in self.refuted
+        expect(event, "dispute open", True, open_now)
+        self._give(event.account, event.amount)
+        self.paid[event.dispute_id] = self.paid.get(event.dispute_id, 0) + event.amount
+
     def _challenged(self, event: events.Challenged) -> None:
         expect(event, "lease", event.lease_id, event.key.lease_id)
         expect(event, "open before", False, event.dispute_id in self.disputes)
@@ -76,6 +98,11 @@ class CourtState:
 
     def _resolved(self, event: events.DisputeResolved) -> None:
         self.ended += 1
+        bond = 0 if event.dispute_id in self.refuted else self.challenge_bond
+        prize = self.paid.pop(event.dispute_id, 0) + event.burned - bond
+        reward, fee = (event.slashed * share // 100 for share in (REWARD_PER_CENT, FEE_PER_CENT))
+        if not reward <= prize <= reward + fee:
+            raise broken(event, "paid out of the slashed bond", f"{reward} to {reward + fee}", prize)
         if event.dispute_id in self.refuted:
             self.refuted.remove(event.dispute_id)
             expect(event, "outcome", Outcome.REFUTED, event.outcome)

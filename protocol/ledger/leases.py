@@ -97,7 +97,8 @@ def notice_given(state: LedgerState, event: events.NoticeGiven, block_timestamp:
 def failed_over(state: LedgerState, event: events.FailedOver, block_timestamp: int) -> Changes:
     lease = open_lease(state, event)
     terms = lease.terms
-    _check_running(event, lease, block_timestamp)
+    if not lease.provider_failed:
+        _check_running(event, lease, block_timestamp)
     following = _following(state, event, lease)
     new_end = min(lease.end, max(terms.start, block_timestamp))
     expect(event, "end", new_end, event.end)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from protocol import events
-from protocol.ledger.state import broken, expect, known
+from protocol.ledger.state import broken, expect, known, unit_id_of
 from protocol.manifest import DeploymentManifest
 from protocol.structs import GpuAttestation
 from protocol.units import Address, Digest, UnitId
@@ -90,6 +90,7 @@ class QuorumState:
                 self._attested(event, block_timestamp)
             case events.ProfileCalibrated():
                 expect(event, "calibrated before", False, event.tolerance_profile in self.spreads)
+                expect(event, "max_spread zero", False, event.max_spread == 0)
                 self.spreads[event.tolerance_profile] = event.max_spread
             case _:
                 pass
@@ -140,14 +141,22 @@ class QuorumState:
 
     def _attested(self, event: events.GpusAttested, now: int) -> None:
         attestation = event.attestation
-        expect(event, "unit_id", event.unit_id, attestation.unit_id)
+        unit_id = unit_id_of(attestation.provider, attestation.node_id, attestation.gpu_ids)
+        expect(event, "unit_id", unit_id, attestation.unit_id)
+        expect(event, "unit_id", unit_id, event.unit_id)
+        expect(event, "provider", attestation.provider, event.provider)
+        expect(event, "GPU ids", tuple(sorted(set(attestation.gpu_ids))), attestation.gpu_ids)
         before = self.findings.get(event.unit_id)
         if attestation.expires_at <= max(now, before.expires_at if before else 0):
             raise broken(event, "expires_at", "after now and the last one", attestation.expires_at)
         for gpu_id in attestation.gpu_ids:
             held = self.attested_unit(gpu_id, now)
             if held is not None and held != event.unit_id:
-                # A card moves from host to host, and a unit is all of its cards.
-                self.findings[held] = replace(self.findings[held], expires_at=now)
+                # A card moves from host to host; what was measured later is right. A unit is all its cards.
+                other = self.findings[held]
+                if attestation.seed_block <= other.attestation.seed_block:
+                    least = other.attestation.seed_block + 1
+                    raise broken(event, "seed_block", f"at least {least}", attestation.seed_block)
+                self.findings[held] = replace(other, expires_at=now)
             self.attested[gpu_id] = event.unit_id
         self.findings[event.unit_id] = FindingEntry(attestation, attestation.expires_at)

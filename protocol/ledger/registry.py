@@ -5,9 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocol import events
-from protocol.abi_bytes import abi_encode
 from protocol.errors import InvariantBroken
-from protocol.keccak import keccak256
 from protocol.ledger.state import (
     NO_BOND,
     Changes,
@@ -20,6 +18,7 @@ from protocol.ledger.state import (
     broken,
     expect,
     known,
+    unit_id_of,
 )
 from protocol.units import UnitId
 
@@ -58,7 +57,7 @@ def stake_withdrawn(state: LedgerState, event: events.StakeWithdrawn, block_time
 def unit_registered(state: LedgerState, event: events.UnitRegistered, block_timestamp: int) -> Changes:
     unit, gpu_ids = event.unit, event.gpu_ids
     expect(event, "unit.provider", event.provider, unit.provider)
-    expect(event, "unit_id", _unit_id(event), event.unit_id)
+    expect(event, "unit_id", unit_id_of(unit.provider, unit.node_id, gpu_ids), event.unit_id)
     expect(event, "number of GPUs", unit.gpu_count, len(gpu_ids))
     expect(event, "GPU ids", tuple(sorted(set(gpu_ids))), gpu_ids)
     before = state.units.get(event.unit_id)
@@ -171,11 +170,6 @@ def _live_unit(
     entry = known(event, "unit", state.units.get(unit_id))
     expect(event, "unit retired", False, entry.retired)
     return entry
-
-
-def _unit_id(event: events.UnitRegistered) -> bytes:
-    members = (event.unit.provider, event.unit.node_id, list(event.gpu_ids))
-    return keccak256(abi_encode(("address", "bytes32", "bytes32[]"), members))
 
 
 HANDLERS: Final[Mapping[type[events.Event], Handler]] = {

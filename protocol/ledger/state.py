@@ -1,11 +1,13 @@
 """Entries of the ledger, the state that holds them, and the changes that one event makes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from protocol.abi_bytes import abi_encode
 from protocol.accrual import scheduled_seconds
 from protocol.errors import InvariantBroken
+from protocol.keccak import keccak256
 from protocol.logs import LogPosition
 from protocol.manifest import DeploymentManifest
 from protocol.structs import NO_ORDER, NO_PROOF, CompletionProof, LeaseStatus, Offer, Terms, Unit
@@ -350,6 +352,12 @@ def open_lease(state: LedgerState, event: LeaseEvent) -> "LeaseEntry":
     lease = known(event, "lease", state.leases.get(event.lease_id))
     expect(event, "status", LeaseStatus.OPEN, lease.status)
     return lease
+
+
+def unit_id_of(provider: Address, node_id: bytes, gpu_ids: Sequence[bytes]) -> UnitId:
+    """The id of the unit of these GPUs on that node of the provider."""
+    members = (provider, node_id, list(gpu_ids))
+    return UnitId(keccak256(abi_encode(("address", "bytes32", "bytes32[]"), members)))
 
 
 def credited(state: LedgerState, token: Address, account: Address, amount_units: int) -> CreditEntry:

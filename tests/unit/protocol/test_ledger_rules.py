@@ -277,6 +277,13 @@ def test_failover__after_no_notice_of_a_reserved_lease__owes_what_is_cut_off() -
     assert state.leases[later.FAILED_ID].provider_failed
 
 
+def test_failover__after_a_notice_that_has_run_out__cuts_nothing_more() -> None:
+    state, event, time = failed(end=later.MOVED_AT - 5)
+    refused(state, event, time, "end")
+    state.merge(apply(state, replace(event, end=later.MOVED_AT - 5), time))
+    assert state.leases[later.FAILED_ID].penalty_seconds == event.penalty_seconds
+
+
 def test_failover__more_than_is_left__is_noticed() -> None:
     state, event, time = failed(deposit_units=deposit_units(later.PRICE, 900) - 1)
     refused(state, event, time, "deposit left")
@@ -287,7 +294,7 @@ def test_failover__more_than_is_left__is_noticed() -> None:
     [
         ({"renters": (h.RENTER_ADDRESS, later.BUYER)}, "transfers before"),
         ({"hops": 3}, "hops"),
-        ({"end": later.MOVED_AT}, "time"),
+        ({"end": later.MOVED_AT, "provider_failed": False}, "time"),
         ({"terms": replace(later.FAILED, renter=later.BUYER)}, "next lease's renter"),
         ({"terms": replace(later.FAILED, policy_hash=Digest(b"\1" * 32))}, "next lease's policy"),
         ({"terms": replace(later.FAILED, first_order=Digest(b"\1" * 32))}, "next lease's first order"),
