@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { LeaseState, OfferKind, Terms } from "../../../contracts/libraries/Types.sol";
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { CompletionProof, LeaseState, OfferKind, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 
 /// Money against plain arithmetic on whole leases.
@@ -90,6 +91,35 @@ contract AccrualTest is Base {
         }
     }
 
+    /// Start and end lie anywhere in their hours.
+    function testFuzz_DepositAndPayAreThoseOfTheNaiveLoop(
+        uint96 price,
+        uint168 mask,
+        uint32 delay,
+        uint32 duration,
+        uint32 served
+    ) external {
+        Terms memory terms = _terms(price, mask, 0, duration % 3 days, 0);
+        terms.start += delay % 7 days;
+        terms.end += delay % 7 days;
+        terms.maxEnd = terms.end;
+        uint256 scheduled = _naive(mask, terms.start, terms.end);
+        if (scheduled == 0) return;
+        uint256 deposit = market.leaseState(openLease(terms)).deposit;
+        uint256 due = scheduled * terms.offer.pricePerHour;
+        assertEq(deposit, due / 3600 + (due % 3600 == 0 ? 0 : 1));
+        skipTo(terms.start + served % (terms.end - terms.start + 1));
+        uint256 soFar = _naive(mask, terms.start, vm.getBlockTimestamp());
+        CompletionProof memory proof = proofOf(terms, uint32(soFar + 1));
+        vm.expectRevert(
+            abi.encodeWithSelector(ILeaseBook.ProvenSecondsOutOfRange.selector, 0, soFar, uint32(soFar + 1))
+        );
+        vm.prank(WORKER);
+        market.postProof(terms, proof, "");
+        (uint96 pay, uint96 fee) = prove(terms, uint32(soFar));
+        assertEq(uint256(pay) + fee, soFar * terms.offer.pricePerHour / 3600);
+    }
+
     function testFuzz_FeeNeverExceedsItsShare(uint96 price, uint16 feeBps, uint32 duration) external {
         Terms memory terms = _terms(price, ALWAYS, feeBps, duration, 0);
         openLease(terms);
@@ -142,6 +172,16 @@ contract AccrualTest is Base {
         terms.feeBps = feeBps % 301;
         vm.prank(OWNER);
         amendments.setToken(address(token), true, terms.feeBps);
+    }
+
+    /// Hour by hour, the first and the last one in part.
+    function _naive(uint168 mask, uint256 from, uint256 to) private pure returns (uint256 total) {
+        while (from < to) {
+            uint256 next = (from / 1 hours + 1) * 1 hours;
+            if (next > to) next = to;
+            if (mask >> ((from - MONDAY) / 1 hours % 168) & 1 == 1) total += next - from;
+            from = next;
+        }
     }
 
     function _isScheduled(Terms memory terms) private view returns (bool) {
