@@ -359,7 +359,7 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         return uint256(terms.start) + Math.min(terms.offer.maxSeconds, HORIZON_SECONDS);
     }
 
-    function _leaseTerms(Terms calldata terms) private pure returns (LeaseTerms memory) {
+    function _leaseTerms(Terms calldata terms) internal pure returns (LeaseTerms memory) {
         return LeaseTerms({
             start: terms.start,
             end: terms.end,

@@ -14,6 +14,7 @@ import {
     FailoverPolicy,
     LeaseFlags,
     LeaseState,
+    LeaseTerms,
     LeaseTransfer,
     OfferKind,
     Terms
@@ -43,7 +44,7 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
             offerHashes[i] = Hashing.hash(terms[i].offer);
         }
         address renter = terms[0].renter;
-        bytes32 gangId = keccak256(abi.encode(offerHashes, renter, terms[0].salt));
+        bytes32 gangId = _gangId(terms[0], offerHashes);
         leaseIds = new bytes32[](count);
         for (uint256 i = 0; i < count; ++i) {
             if (terms[i].renter != renter) revert OnlyRenter(renter, terms[i].renter);
@@ -119,6 +120,13 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         }
     }
 
+    /// Binds all of the first lease's terms: its id, and with it the gang's, is never opened again.
+    function _gangId(Terms calldata first, bytes32[] memory offerHashes) private pure returns (bytes32) {
+        LeaseTerms memory leaseTerms = _leaseTerms(first);
+        leaseTerms.gangId = 0;
+        return keccak256(abi.encode(offerHashes, first.renter, leaseTerms));
+    }
+
     /// Funds the next lease out of what the last one's end needs no more.
     function _moveDeposit(
         bytes32 leaseId,
@@ -131,6 +139,7 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         uint256 needed = uint256(_depositFor(terms, end)) + moved;
         if (lease.deposit < needed) revert DepositTooSmall(needed, lease.deposit);
         lease.deposit -= moved;
+        lease.flags |= LeaseFlags.FAILED_OVER;
         emit FailedOver(leaseId, nextLeaseId, moved, end, _penaltyOf(lease), _leases[nextLeaseId].hops);
     }
 
@@ -152,6 +161,8 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
             hops = lease.hops;
         }
         if (hops >= policy.maxHops) revert PolicyForbids("maxHops");
+        // Else one failure would let the delegate hire any number of units at once.
+        if (lease.flags & LeaseFlags.FAILED_OVER != 0) revert PolicyForbids("failover");
         ++hops;
         if (next.previousLeaseId != leaseId) revert LeaseMismatch(leaseId, next.previousLeaseId);
         if (next.renter != terms.renter) revert OnlyRenter(terms.renter, next.renter);

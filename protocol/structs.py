@@ -114,6 +114,7 @@ class LeaseFlag(IntFlag):
     PROVIDER_FAILED = 8
     BOND_SLASHED = 16
     ORDERED = 32
+    FAILED_OVER = 64
 
 
 @dataclass(frozen=True, slots=True)

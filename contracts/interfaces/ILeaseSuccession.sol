@@ -19,7 +19,7 @@ struct FailureProof {
 /// @notice Code of LeaseMarket that lies in a contract of its own for its size; called at LeaseMarket's address.
 interface ILeaseSuccession is ILeaseBook {
     /// @notice Opens these leases or none. All name one gangId: keccak-256 of the ABI encoding of their offers' hashes,
-    /// the renter and the first one's salt, so that no lease can join later.
+    /// the renter and the first one's LeaseTerms with a gangId of zero, so that no lease can join later.
     /// @param offerSignatures one a lease, as `open` takes them
     function openGang(Terms[] calldata terms, bytes[] calldata offerSignatures)
         external

@@ -382,6 +382,8 @@ library LeaseFlags {
     uint8 internal constant BOND_SLASHED = 16;
     /// An order was posted on-chain.
     uint8 internal constant ORDERED = 32;
+    /// Its money has moved on into the next lease.
+    uint8 internal constant FAILED_OVER = 64;
 }
 
 /// The order that a renter posted on-chain last, and what waiting for answers has cost the provider.

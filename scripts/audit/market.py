@@ -5,7 +5,7 @@ from dataclasses import replace
 from web3 import Web3
 
 from protocol.contracts import Market
-from protocol.events import OrderPosted
+from protocol.events import FailedOver, OrderPosted
 from protocol.ledger import LeaseEntry
 from protocol.structs import LeaseFlag, LeaseState, LeaseStatus, OfferKind, PostedOrder, field_names
 from protocol.units import ZERO_ADDRESS, to_hex
@@ -31,10 +31,11 @@ def check_lease_slots(web3: Web3, history: History, section: Section) -> None:
     """Every field of every lease's storage, its order's, and that its terms give its id."""
     market, block = Market(web3, history.manifest.market), history.block.number
     ordered = {timed.event.lease_id for timed in history.events if isinstance(timed.event, OrderPosted)}
+    moved_on = {timed.event.lease_id for timed in history.events if isinstance(timed.event, FailedOver)}
     for entry in history.state.leases.values():
         subject = f"lease {to_hex(entry.lease_id)}"
         section.compare("lease_id", subject, entry.lease_id, market.lease_id_of(entry.terms, block))
-        expected = expected_slot(entry, entry.lease_id in ordered)
+        expected = expected_slot(entry, entry.lease_id in ordered, entry.lease_id in moved_on)
         actual = market.lease_state(entry.lease_id, block)
         if entry.terms.offer.kind is OfferKind.IDLE and entry.moved_units:
             # No event tells whether it failed over by an outage or by a yield.
@@ -54,7 +55,7 @@ def expected_order(entry: LeaseEntry) -> PostedOrder:
     return PostedOrder(entry.posted_order, entry.answer_by, entry.lost_seconds)
 
 
-def expected_slot(entry: LeaseEntry, is_ordered: bool) -> LeaseState:
+def expected_slot(entry: LeaseEntry, is_ordered: bool, has_moved_on: bool) -> LeaseState:
     """What the contract stores of a lease: offsets from its start, and a tombstone once it is closed."""
     failed = LeaseFlag.PROVIDER_FAILED if entry.provider_failed else 0
     if entry.status is LeaseStatus.CLOSED:
@@ -68,7 +69,7 @@ def expected_slot(entry: LeaseEntry, is_ordered: bool) -> LeaseState:
         mature_offset=entry.matures_at - start if entry.pending else 0,
         open_disputes=entry.open_disputes,
         status=entry.status,
-        flags=failed | _other_flags(entry, is_ordered),
+        flags=failed | _other_flags(entry, is_ordered, has_moved_on),
         proof_hash=entry.proof_hash,
         renter_override=ZERO_ADDRESS if entry.transfers == 0 else entry.renter,
         penalty_seconds=entry.penalty_seconds,
@@ -78,7 +79,7 @@ def expected_slot(entry: LeaseEntry, is_ordered: bool) -> LeaseState:
     )
 
 
-def _other_flags(entry: LeaseEntry, is_ordered: bool) -> int:
+def _other_flags(entry: LeaseEntry, is_ordered: bool, has_moved_on: bool) -> int:
     amended = entry.penalty_seconds or entry.moved_last_post or entry.hops or entry.transfers
     flags = (
         (LeaseFlag.HOURS_RELEASED, entry.hours_released),
@@ -86,6 +87,7 @@ def _other_flags(entry: LeaseEntry, is_ordered: bool) -> int:
         (LeaseFlag.CLOSING, entry.closing),
         (LeaseFlag.BOND_SLASHED, entry.bond_slashed),
         (LeaseFlag.ORDERED, is_ordered),
+        (LeaseFlag.FAILED_OVER, has_moved_on),
     )
     return sum(int(flag) for flag, is_set in flags if is_set)
 
