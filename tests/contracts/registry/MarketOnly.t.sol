@@ -4,17 +4,16 @@ pragma solidity 0.8.37;
 import { stdError } from "forge-std/StdError.sol";
 
 import { IProviderRegistry } from "../../../contracts/interfaces/IProviderRegistry.sol";
-import { Offer } from "../../../contracts/libraries/Types.sol";
-import { Base } from "../Base.sol";
+import { RegistryBase } from "./RegistryBase.sol";
 
-contract MarketOnlyTest is Base {
+contract MarketOnlyTest is RegistryBase {
     uint168 private constant NIGHTS = 0xff;
 
     function test_RevertWhen_AnotherLocks() external {
-        Offer memory offer = defaultOffer();
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
         _expectOnlyMarket();
         vm.prank(OWNER);
-        registry.lock(offer, NIGHTS);
+        registry.lock(booking);
     }
 
     function test_RevertWhen_AnotherReleasesHours() external {
@@ -26,59 +25,75 @@ contract MarketOnlyTest is Base {
     function test_RevertWhen_AnotherReleasesABond() external {
         _expectOnlyMarket();
         vm.prank(OWNER);
-        registry.releaseBond(PROVIDER, RENTER, BOND, BOND);
+        registry.release(PROVIDER, unitId, 0, BOND, RENTER, BOND);
     }
 
     function test_RevertWhen_UnitIsUnknown() external {
-        Offer memory offer = defaultOffer();
-        offer.unitId = "unknown";
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        booking.unitId = "unknown";
         _expectMismatch("unknown", address(0), 0, 0);
-        _lock(offer, NIGHTS);
+        _lock(booking);
     }
 
     function test_RevertWhen_UnitIsOfAnotherProvider() external {
-        Offer memory offer = defaultOffer();
-        offer.provider = STRANGER;
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        booking.provider = STRANGER;
         _expectUnitMismatch();
-        _lock(offer, NIGHTS);
+        _lock(booking);
     }
 
     function test_RevertWhen_UnitHasAnotherClass() external {
-        Offer memory offer = defaultOffer();
-        offer.gpuClass = "H100";
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        booking.gpuClass = "H100";
         _expectUnitMismatch();
-        _lock(offer, NIGHTS);
+        _lock(booking);
     }
 
     function test_RevertWhen_UnitHasAnotherCount() external {
-        Offer memory offer = defaultOffer();
-        offer.gpuCount = 4;
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        booking.gpuCount = 4;
         _expectUnitMismatch();
-        _lock(offer, NIGHTS);
+        _lock(booking);
     }
 
     function test_RevertWhen_OneHourIsTaken() external {
-        _lock(defaultOffer(), NIGHTS);
-        Offer memory offer = defaultOffer();
+        _lock(_booking(NIGHTS));
+        IProviderRegistry.Booking memory booking = _booking(0x180);
         vm.expectRevert(
             abi.encodeWithSelector(IProviderRegistry.HoursTaken.selector, unitId, NIGHTS, uint168(0x180))
         );
-        _lock(offer, 0x180);
+        _lock(booking);
     }
 
     function test_RevertWhen_BondExceedsFreeStake() external {
-        Offer memory offer = defaultOffer();
-        offer.bond = STAKE;
-        _lock(offer, 1);
-        offer.bond = 1;
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        booking.bond = STAKE;
+        _lock(booking);
+        booking.bond = 1;
+        booking.weeklyHours = 0x100;
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.InsufficientFreeStake.selector, 1, 0));
-        _lock(offer, 2);
+        _lock(booking);
+    }
+
+    function test_RevertWhen_EpochIsOver() external {
+        vm.prank(PROVIDER);
+        registry.raiseEpoch();
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.EpochMismatch.selector, 1, 0));
+        _lock(_booking(NIGHTS));
+    }
+
+    function test_RevertWhen_EpochIsToCome() external {
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        booking.epoch = 1;
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.EpochMismatch.selector, 0, 1));
+        _lock(booking);
     }
 
     function test_WhenMarketLocks() external {
-        Offer memory offer = defaultOffer();
-        _lock(offer, NIGHTS);
-        _lock(offer, 0xf00);
+        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        _lock(booking);
+        booking.weeklyHours = 0xf00;
+        _lock(booking);
         assertEq(bookedHoursOf(unitId), 0xfff);
         (uint96 staked, uint96 locked) = stakeOf(PROVIDER);
         assertEq(staked, STAKE);
@@ -87,14 +102,14 @@ contract MarketOnlyTest is Base {
     }
 
     function test_WhenMarketReleasesSomeHours() external {
-        _lock(defaultOffer(), 0xfff);
+        _lock(_booking(0xfff));
         vm.prank(address(market));
         registry.releaseHours(unitId, 0x0f0);
         assertEq(bookedHoursOf(unitId), 0xf0f);
     }
 
     function test_WhenMarketReleasesABond() external {
-        _lock(defaultOffer(), NIGHTS);
+        _lock(_booking(NIGHTS));
         _release(BOND, 7);
         (uint96 staked, uint96 locked) = stakeOf(PROVIDER);
         assertEq(staked, STAKE - 7);
@@ -103,19 +118,42 @@ contract MarketOnlyTest is Base {
         assertEq(stakeToken.balanceOf(address(registry)), STAKE);
     }
 
+    function test_WhenMarketReleasesHoursAndBond() external {
+        _lock(_booking(0xfff));
+        vm.prank(address(market));
+        registry.release(PROVIDER, unitId, 0x0f0, BOND, RENTER, 0);
+        assertEq(bookedHoursOf(unitId), 0xf0f);
+        (uint96 staked, uint96 locked) = stakeOf(PROVIDER);
+        assertEq(staked, STAKE);
+        assertEq(locked, 0);
+        assertEq(registry.compensationOf(RENTER), 0);
+    }
+
+    function test_WhenTheLeaseHadNoBond() external {
+        _lock(bookingOf(unitId, 0xfff, 0));
+        vm.prank(address(market));
+        registry.release(PROVIDER, unitId, 0x0f0, 0, RENTER, 0);
+        assertEq(bookedHoursOf(unitId), 0xf0f);
+        assertEq(registry.freeStakeOf(PROVIDER), STAKE);
+    }
+
     function test_RevertWhen_BondWasNeverLocked() external {
         vm.expectRevert(stdError.arithmeticError);
         _release(BOND, 0);
     }
 
-    function _lock(Offer memory offer, uint168 hours_) private {
+    function _booking(uint168 weeklyHours) private view returns (IProviderRegistry.Booking memory) {
+        return bookingOf(unitId, weeklyHours, BOND);
+    }
+
+    function _lock(IProviderRegistry.Booking memory booking) private {
         vm.prank(address(market));
-        registry.lock(offer, hours_);
+        registry.lock(booking);
     }
 
     function _release(uint96 bond, uint96 compensation) private {
         vm.prank(address(market));
-        registry.releaseBond(PROVIDER, RENTER, bond, compensation);
+        registry.release(PROVIDER, unitId, 0, bond, RENTER, compensation);
     }
 
     function _expectOnlyMarket() private {

@@ -32,7 +32,7 @@ contract StakeTest is Base {
         SkewedToken skewed = new SkewedToken();
         skewed.mint(PROVIDER, AMOUNT);
         skewed.setSkew(-1, false);
-        ProviderRegistry other = new ProviderRegistry(address(skewed), address(market), 1);
+        ProviderRegistry other = new ProviderRegistry(address(skewed), address(market), quorum, 1);
         vm.startPrank(PROVIDER);
         skewed.approve(address(other), AMOUNT);
         vm.expectRevert(abi.encodeWithSelector(ExactTransfer.InexactTransfer.selector, AMOUNT, AMOUNT - 1));

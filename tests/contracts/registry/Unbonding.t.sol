@@ -132,7 +132,7 @@ contract UnbondingTest is Base {
         listOffer(terms.offer);
         _expectInsufficient(BOND, BOND - 1);
         vm.prank(RENTER);
-        market.open(terms);
+        market.open(terms, LISTED);
     }
 
     function test_WhenCompensationFallsDueMeanwhile() external {

@@ -112,7 +112,7 @@ contract UnitsTest is Base {
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.UnitBooked.selector, unitId, ALWAYS));
         _retire();
         skipTo(endOf(terms));
-        market.releaseHours(terms);
+        amendments.releaseHours(terms);
         _retire();
     }
 
