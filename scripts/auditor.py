@@ -1,4 +1,4 @@
-"""The auditor's commands: replay the chain and reconcile every unit of money and every proof."""
+"""The auditor's commands: replay the chain and reconcile everything; compare its code with the sources."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -63,6 +63,48 @@ def replay(
         show_report(report)
     if not report.is_clean:
         fail(f"{len(report.differences)} differences")
+
+
+@cli.command()
+@click.option(
+    "--project",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=Path("."),
+    help="The repository, set up. Default: this folder.",
+)
+@together(options.manifest, options.rpc_url, options.as_json)
+def sources(project: Path, as_json: bool, **given: Any) -> None:
+    """Compile the sources and compare every byte of the code on chain, immutables as the manifest says.
+
+    Exit code 1 where anything differs.
+    """
+    from protocol.chain import connect, read_block
+    from scripts.audit.rebuilding import check_sources, compile_sources
+    from scripts.audit.report import Section, text_of
+
+    with Session(given) as session:
+        manifest = session.manifest
+        web3 = connect(given["rpc_url"], manifest.chain_id)
+        compiled = compile_sources(project.resolve())
+        section = Section("sources")
+        check_sources(web3, manifest, read_block(web3, "latest").number, compiled, section)
+    found = [
+        {
+            "code": item.code,
+            "subject": item.subject,
+            "expected": text_of(item.expected),
+            "actual": text_of(item.actual),
+        }
+        for item in section.differences
+    ]
+    if as_json:
+        print_json({"compared": section.compared, "differences": found})
+    else:
+        for item in found:
+            click.echo(f"{item['code']}: {item['subject']}: expected {item['expected']}, is {item['actual']}")
+        click.echo(f"{section.compared} comparisons of code with sources, {len(found)} differences")
+    if found:
+        fail(f"{len(found)} differences")
 
 
 def _source(

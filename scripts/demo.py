@@ -1,4 +1,4 @@
-"""The whole path on this machine: rent, train, sweep, prove, settle, withdraw, audit."""
+"""The whole path on this machine: rent, train, sweep, rent by calendar, prove, settle, withdraw, audit."""
 
 from pathlib import Path
 
@@ -9,13 +9,15 @@ from scripts.terminal.failures import Command
 TITLES = {
     "chain": "Start a chain",
     "deploy": "Deploy the contracts with Ape",
+    "quorum": "Three members bond for the quorum",
     "oracle": "Start the oracle",
     "providers": "Two providers stake and list",
     "workers": "Start their workers",
     "digits": "Rent, and train on digits (TRACED)",
     "sweep": "Sweep of 8 jobs (OPAQUE), same lease",
-    "notice": "End the lease early",
-    "settle": "Proof, window, settlement, close",
+    "calendar": "Calendar lease: hours of the week",
+    "notice": "End the first lease early",
+    "settle": "Proofs, windows, settlement, close",
     "withdraw": "Withdraw pay and refund",
     "audit": "Audit from the chain alone",
 }

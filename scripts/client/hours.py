@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable
 
-from protocol.accrual import ALWAYS
+from protocol.accrual import ALWAYS, HOUR_SECONDS
 from protocol.errors import BadInput
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_EPOCH_OFFSET_HOURS = 3 * 24  # 1970-01-01 was a Thursday
 _RULE = re.compile(r"([a-z]{3})(?:-([a-z]{3}))? (\d{1,2})-(\d{1,2})", re.ASCII)
 
 
@@ -33,6 +34,13 @@ def _rule_mask(rule: str) -> int:
         for hour in range(length):
             mask |= 1 << (day * 24 + begin + hour) % 168
     return mask
+
+
+def rule_around(instant: int, hours: int) -> str:
+    """The rule of so many hours (1 to 23), beginning with the one that `instant` (Unix seconds) is in."""
+    since_monday = instant // HOUR_SECONDS + _EPOCH_OFFSET_HOURS
+    begin = since_monday % 24
+    return f"{DAYS[since_monday // 24 % 7]} {begin}-{(begin + hours) % 24 or 24}"
 
 
 def format_hours(mask: int) -> str:

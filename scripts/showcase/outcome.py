@@ -3,8 +3,12 @@
 from rich.console import Console
 from rich.table import Table
 
+from protocol.accrual import ALWAYS, scheduled_seconds
+from protocol.bodies import LeaseBody
 from scripts.auditor import show_report
 from scripts.client.amounts import format_duration
+from scripts.client.chain import Tokens
+from scripts.client.hours import format_hours
 from scripts.showcase.play import Outcome
 
 
@@ -27,26 +31,39 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
 
 
 def _money(outcome: Outcome) -> Table:
-    lease, show = outcome.lease, outcome.tokens.show
-    token = lease.terms.offer.token
     table = Table(title="Money", title_justify="left", header_style="bold")
     table.add_column("What")
     table.add_column("How much", justify="right")
     table.add_column("Whose")
-    seconds = format_duration(lease.settled_seconds)
-    rows = (
-        ("Escrow of the lease", lease.deposit_units, f"renter {lease.terms.renter}"),
-        (f"Pay for {seconds} proven", lease.paid_units, f"provider {lease.terms.offer.provider}"),
-        (f"Fee, {lease.terms.fee_bps / 100:g} % of pay", lease.fee_units, "treasury"),
-        ("Refund", lease.refund_units, f"renter {lease.terms.renter}"),
-    )
-    for what, amount, whose in rows:
-        table.add_row(what, show(token, amount), whose)
-    table.add_section()
+    for title, lease in (("first lease", outcome.lease), ("calendar lease", outcome.calendar)):
+        _add_lease(table, title, lease, outcome.tokens)
+        table.add_section()
+    show = outcome.tokens.show
     for payment in outcome.payments:
         amount = show(payment.token, payment.amount_units)
         table.add_row("Withdrawn", amount, f"{payment.who} {payment.account}")
     return table
+
+
+def _add_lease(table: Table, title: str, lease: LeaseBody, tokens: Tokens) -> None:
+    terms = lease.terms
+    token, scheduled = terms.offer.token, scheduled_seconds(terms.weekly_hours, terms.start, lease.end)
+    proven, owed = format_duration(lease.settled_seconds), format_duration(scheduled)
+    hours = f"{terms.weekly_hours.bit_count()} of the {format_hours(terms.offer.weekly_hours)} offered"
+    if terms.offer.weekly_hours == ALWAYS:
+        hours = "offered always"
+    rows = (
+        (f"Escrow of the {title} ({hours})", lease.deposit_units, f"renter {terms.renter}"),
+        (
+            f"Pay for {proven} proven of {owed} scheduled",
+            lease.paid_units,
+            f"provider {terms.offer.provider}",
+        ),
+        (f"Fee, {terms.fee_bps / 100:g} % of pay", lease.fee_units, "treasury"),
+        ("Refund", lease.refund_units, f"renter {terms.renter}"),
+    )
+    for what, amount, whose in rows:
+        table.add_row(what, tokens.show(token, amount), whose)
 
 
 def _jobs(outcome: Outcome) -> Table:

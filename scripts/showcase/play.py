@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -22,8 +22,10 @@ from scripts.client.api import OracleClient
 from scripts.client.bundling import bundle_of
 from scripts.client.chain import Tokens
 from scripts.client.following import follow, has_succeeded
+from scripts.client.hours import rule_around
 from scripts.client.renting import Launch
-from scripts.client.withdrawals import withdraw_compensation, withdraw_credits
+from scripts.client.schedules import schedule_of
+from scripts.client.withdrawals import withdraw_compensation, withdraw_credits, withdraw_fees
 from scripts.localnet.anvil import PROJECT
 from scripts.localnet.folder import NetworkFolder
 from scripts.localnet.gas import GasUse, gas_by_function
@@ -32,8 +34,10 @@ from scripts.localnet.waiting import DeadlineExceeded, await_value
 from scripts.task import load_task
 from scripts.terminal.progress import Step, Steps
 
-PLANS = (ProviderPlan("a", "3.60"), ProviderPlan("b", "7.20"))
 EXAMPLES = PROJECT / "examples"
+# What the second provider offers, and what of it the renter takes, both from the hour that it is now on.
+OFFERED_HOURS, TAKEN_HOURS = 12, 3
+CALENDAR_SECONDS = 40
 RENTER_MONEY = "100"
 JOBS_SECONDS = 900.0
 SETTLE_SECONDS = 90.0
@@ -60,6 +64,8 @@ class Outcome:
     folder: NetworkFolder
     tokens: Tokens
     lease: LeaseBody
+    calendar: LeaseBody
+    """The second one, on certain hours of the week."""
     jobs: tuple[JobBody, ...]
     accuracy: float
     payments: tuple[Payment, ...]
@@ -91,6 +97,8 @@ def _act(network: Network, steps: Steps) -> Outcome:
     with steps.step("deploy") as step:
         network.deploy()
         step.detail(network.opened_chain.manifest.market)
+    with steps.step("quorum"):
+        network.open_quorum()
     with steps.step("oracle"):
         network.start_oracle()
     with steps.step("providers") as step:
@@ -104,12 +112,15 @@ def _act(network: Network, steps: Steps) -> Outcome:
         digits = _rent_and_train(network, oracle, step)
     with steps.step("sweep") as step:
         sweep = _sweep(network, oracle, digits, step)
-    jobs = [oracle.job(job) for job in (*digits.job_ids, *sweep.job_ids)]
-    accuracy = _download(network.folder, oracle, jobs)
+    with steps.step("calendar") as step:
+        evening = _rent_by_calendar(network, oracle, providers[1], step)
+    named = _named_jobs(digits, sweep, evening)
+    accuracy = _download(network.folder, oracle, named)
     with steps.step("notice"):
         renting.give_notice(network.purse("renter"), digits.terms, NoticeReason.WORK_DONE)
     with steps.step("settle") as step:
-        _await_close(network, digits, step)
+        for launch in (digits, evening):
+            _await_close(network, launch, step)
     with steps.step("withdraw") as step:
         payments = _withdraw(network, providers, step)
     with steps.step("audit") as step:
@@ -118,7 +129,8 @@ def _act(network: Network, steps: Steps) -> Outcome:
         folder=network.folder,
         tokens=network.opened_chain.tokens,
         lease=_closed_lease(oracle, digits),
-        jobs=tuple(oracle.job(job) for job in (*digits.job_ids, *sweep.job_ids)),
+        calendar=_closed_lease(oracle, evening),
+        jobs=tuple(oracle.job(job) for job in named.values()),
         accuracy=accuracy,
         payments=tuple(payments),
         gas=tuple(_gas(network)),
@@ -127,9 +139,11 @@ def _act(network: Network, steps: Steps) -> Outcome:
 
 
 def _open_providers(network: Network, step: Step) -> list[Provider]:
+    """One is there at any hour, the other from the hour that it is now on, every week."""
+    evening = rule_around(network.opened_chain.head().timestamp, OFFERED_HOURS)
     providers: list[Provider] = []
-    for plan in PLANS:
-        step.detail(f"provider {plan.name} at {plan.price} an hour")
+    for plan in (ProviderPlan("a", "3.60"), ProviderPlan("b", "7.20", hours=(evening,))):
+        step.detail(f"provider {plan.name} at {plan.price} an hour, {' and '.join(plan.hours) or 'always'}")
         providers.append(network.open_provider(plan))
     return providers
 
@@ -154,6 +168,27 @@ def _sweep(network: Network, oracle: OracleClient, lease: Launch, step: Step) ->
         renting.send(network.purse("renter"), oracle, launch)
     _finish(network, oracle, launch, step)
     return launch
+
+
+def _rent_by_calendar(network: Network, oracle: OracleClient, provider: Provider, step: Step) -> Launch:
+    """A lease on some hours of the week, of which this one is partly over, and a job in it."""
+    rule = rule_around(network.opened_chain.head().timestamp, TAKEN_HOURS)
+    step.detail(f"{CALENDAR_SECONDS} s within {rule} (UTC)")
+    task = load_task(EXAMPLES / "sweep" / "evening.yaml")
+    schedule = schedule_of(CALENDAR_SECONDS, None, [rule])
+    purse = network.purse("renter")
+    with bundle_of(task) as bundle:
+        proposal = renting.propose(purse.chain, oracle, task, bundle, provider.offer_hash, schedule)
+        launch = renting.draft_launch(purse, proposal)
+        renting.send(purse, oracle, launch)
+    _finish(network, oracle, launch, step)
+    return launch
+
+
+def _named_jobs(digits: Launch, sweep: Launch, evening: Launch) -> dict[str, JobId]:
+    """By the names that their results have."""
+    rows = {f"sweep-{index}": job for index, job in enumerate(sweep.job_ids, 1)}
+    return {"digits": digits.job_ids[0], **rows, "evening": evening.job_ids[0]}
 
 
 def _finish(network: Network, oracle: OracleClient, launch: Launch, step: Step) -> None:
@@ -200,12 +235,12 @@ def _failure(oracle: OracleClient, body: JobBody) -> str:
     return f"{outcome}; the end of its log:\n{data.decode('utf-8', 'replace')}"
 
 
-def _download(folder: NetworkFolder, oracle: OracleClient, jobs: Sequence[JobBody]) -> float:
+def _download(folder: NetworkFolder, oracle: OracleClient, jobs: Mapping[str, JobId]) -> float:
     """Every job's output into `results/`, digests checked; the training's test accuracy."""
     results = folder.root / "results"
-    for index, body in enumerate(jobs):
+    for name, job in jobs.items():
+        body = oracle.job(job)
         assert body.receipt is not None  # noqa: S101 - only jobs that succeeded come here
-        name = "digits" if index == 0 else f"sweep-{index}"
         tar = results / f"{name}.tar"
         oracle.download(body.receipt.artifacts["output"], tar, MAX_OUTPUT_BYTES)
         with tar.open("rb") as source:
@@ -242,6 +277,8 @@ def _withdraw(network: Network, providers: Sequence[Provider], step: Step) -> li
         step.detail(who)
         purse = network.purse(wallet)
         taken = withdraw_credits(purse, [token], purse.address)
+        if wallet == "treasury":
+            taken |= withdraw_fees(purse, [token])
         payments += [Payment(who, purse.address, item, amount) for item, amount in taken.items()]
         compensation = withdraw_compensation(purse, purse.address)
         if compensation:
@@ -275,7 +312,5 @@ def _closed_lease(oracle: OracleClient, launch: Launch) -> LeaseBody:
 
 def _gas(network: Network) -> list[GasUse]:
     manifest, chain = network.opened_chain.manifest, network.opened_chain
-    logs = fetch_logs(
-        chain.web3, [manifest.registry, manifest.market], manifest.block_number, chain.head().number
-    )
+    logs = fetch_logs(chain.web3, manifest.contracts, manifest.block_number, chain.head().number)
     return gas_by_function(chain.web3, (log.position.transaction_hash for log in logs))
