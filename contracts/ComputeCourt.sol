@@ -125,7 +125,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         uint32 segment,
         TraceLeaf calldata before,
         ProvenLeaf calldata claimed
-    ) external override nonReentrant returns (bytes32 disputeId) {
+    ) external override returns (bytes32 disputeId) {
         DisputeKey memory key = _keyOf(proof, proven, DisputeKind.SEGMENT);
         key.segment = segment;
         JobReceipt calldata receipt = proven.receipt;
@@ -138,7 +138,6 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         if (!_isBound(claimed.leaf, receipt, index)) revert LeafInvalid(index);
         if (!ofOutput && index != 0) _requireBefore(receipt, index, before, claimed.leaf);
         disputeId = _challenge(key, terms, Phase.FIRST_DRAW);
-        emit SegmentDisputed(disputeId, segment, before, claimed.leaf);
         if (ofOutput) emit JobDisputed(disputeId, receipt);
     }
 
@@ -146,7 +145,6 @@ contract ComputeCourt is IComputeCourt, CourtBook {
     function challengeJob(Terms calldata terms, CompletionProof calldata proof, ProvenReceipt calldata proven)
         external
         override
-        nonReentrant
         returns (bytes32 disputeId)
     {
         DisputeKey memory key = _keyOf(proof, proven, DisputeKind.JOB);
@@ -158,7 +156,6 @@ contract ComputeCourt is IComputeCourt, CourtBook {
     function challengeAvailability(Terms calldata terms, CompletionProof calldata proof)
         external
         override
-        nonReentrant
         returns (bytes32 disputeId)
     {
         DisputeKey memory key;
@@ -173,7 +170,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         Terms calldata terms,
         CompletionProof calldata proof,
         ProvenReceipt calldata proven
-    ) external override nonReentrant returns (bytes32 disputeId) {
+    ) external override returns (bytes32 disputeId) {
         DisputeKey memory key = _keyOf(proof, proven, DisputeKind.BISECTION);
         key.challenger = msg.sender;
         uint32 count = proven.receipt.leafCount;
@@ -211,7 +208,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
             if (follows && previous.leaf.step < leaf.leaf.step) revert TraceConsistent(index);
         }
         disputeId = _idOf(key);
-        emit TraceRefuted(disputeId, key.leaseId, msg.sender, key);
+        emit TraceRefuted(disputeId, key.leaseId, msg.sender, key.proofHash, key.receiptDigest, index);
         _openDispute(key, terms);
         uint256 bond = terms.offer.bond;
         uint96 slashed =
@@ -286,13 +283,18 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         _takeFromBalance(CHALLENGE_BOND);
         uint32 drawBlock = _nextDrawBlock();
         _disputes[disputeId] = Dispute({
-            challenger: msg.sender,
-            since: block.timestamp.toUint40(),
-            drawBlock: drawBlock,
-            phase: phase,
-            workerTag: _tagOf(REGISTRY.workerOf(terms.offer.unitId))
+            challenger: msg.sender, since: block.timestamp.toUint40(), drawBlock: drawBlock, phase: phase
         });
-        emit Challenged(disputeId, key.leaseId, msg.sender, key, drawBlock);
+        emit Challenged(
+            disputeId,
+            key.leaseId,
+            msg.sender,
+            key.proofHash,
+            key.kind,
+            key.receiptDigest,
+            key.segment,
+            drawBlock
+        );
         _openDispute(key, terms);
     }
 
@@ -331,7 +333,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         if (receipt.leaseId != proof.leaseId) revert LeaseMismatch(proof.leaseId, receipt.leaseId);
         bytes32 digest = _digestOf(receipt);
         bytes32 leaf = MerkleTree.leafHash(abi.encodePacked(digest));
-        if (!MerkleTree.verify(proof.jobsRoot, leaf, proven.index, proof.leafCount, proven.branch)) {
+        if (!TraceTree.verify(proof.jobsRoot, leaf, proven.index, proof.leafCount, proven.branch)) {
             revert ReceiptNotInProof(digest, proven.index);
         }
         key.leaseId = proof.leaseId;
@@ -345,7 +347,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         pure
     {
         bytes32 leaf = TraceTree.leafHash(proven.leaf);
-        if (!MerkleTree.verify(receipt.traceRoot, leaf, index, receipt.leafCount, proven.branch)) {
+        if (!TraceTree.verify(receipt.traceRoot, leaf, index, receipt.leafCount, proven.branch)) {
             revert LeafNotInTrace(index);
         }
     }

@@ -125,10 +125,6 @@ abstract contract CourtBook is ICourtBook, EIP712, ReentrancyGuardTransient {
         return phase == Phase.FIRST_DRAW || phase == Phase.SECOND_DRAW;
     }
 
-    function _tagOf(address account) internal pure returns (bytes2) {
-        return bytes2(keccak256(abi.encode(account)));
-    }
-
     function _idOf(DisputeKey memory key) internal pure returns (bytes32) {
         return keccak256(abi.encode(key));
     }

@@ -142,6 +142,7 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
     {
         address renter = MARKET.leaseState(leaseId).renterOverride;
         if (renter == address(0)) renter = terms.renter;
+        address worker = REGISTRY.workerOf(terms.offer.unitId);
         uint8[] memory pool = QUORUM.activeMembers().list();
         uint256 left = COMMITTEE_SIZE;
         uint64 ofWorker = 0;
@@ -153,17 +154,15 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
                 _isEither(candidate, terms.offer.provider) || _isEither(candidate, renter)
                     || _isEither(candidate, dispute.challenger)
             ) continue;
-            if (
-                _tagOf(candidate.signer) == dispute.workerTag
-                    || _tagOf(candidate.operator) == dispute.workerTag
-            ) {
+            if (_isEither(candidate, worker)) {
                 ofWorker |= pool[i].bit();
                 continue;
             }
             members |= pool[i].bit();
             --left;
         }
-        // A provider names its worker without asking it: naming an arbiter's key must not leave the case without a court.
+        // A provider names its worker without asking it, and anew at will: naming an arbiter gives its seat to the next
+        // in the draw, and never leaves the case without a court.
         if (members.count() < MIN_COMMITTEE) members |= ofWorker;
     }
 

@@ -112,7 +112,6 @@ interface ICourtBook {
         uint40 since; // of the phase
         uint32 drawBlock; // its hash draws the committee; tells rounds apart
         Phase phase;
-        bytes2 workerTag; // of the worker's address at the opening
     }
 
     /// @notice Bit i stands for member i of the quorum.
@@ -156,9 +155,13 @@ interface ICourtBook {
         bytes32 indexed disputeId,
         bytes32 indexed leaseId,
         address indexed challenger,
-        DisputeKey key,
+        bytes32 proofHash,
+        DisputeKind kind,
+        bytes32 receiptDigest,
+        uint32 segment,
         uint32 drawBlock
     );
+    /// @notice A bisection arrived at this segment.
     /// @param before all zero where there is none
     event SegmentDisputed(bytes32 indexed disputeId, uint32 segment, TraceLeaf before, TraceLeaf claimed);
     event JobDisputed(bytes32 indexed disputeId, JobReceipt receipt);
@@ -174,7 +177,12 @@ interface ICourtBook {
     event VerdictRevealed(bytes32 indexed disputeId, uint32 indexed drawBlock, uint8 member, Verdict verdict);
     /// @notice A trace contradicts itself: its lease is breached without a committee.
     event TraceRefuted(
-        bytes32 indexed disputeId, bytes32 indexed leaseId, address indexed challenger, DisputeKey key
+        bytes32 indexed disputeId,
+        bytes32 indexed leaseId,
+        address indexed challenger,
+        bytes32 proofHash,
+        bytes32 receiptDigest,
+        uint32 index
     );
     /// @param slashed of the lease's bond
     /// @param burned of the challenge bond

@@ -23,6 +23,28 @@ library TraceTree {
         );
     }
 
+    /// As MerkleTree.verify, of branches where they lie in calldata.
+    function verify(bytes32 root, bytes32 leaf, uint256 index, uint256 count, bytes32[] calldata branch)
+        internal
+        pure
+        returns (bool)
+    {
+        if (index >= count) return false;
+        bytes32 node = leaf;
+        uint256 used = 0;
+        for (uint256 last = count - 1; last > 0; last /= 2) {
+            if (index % 2 == 1 || index != last) {
+                if (used == branch.length) return false;
+                bytes32 sibling = branch[used++];
+                node = index % 2 == 0
+                    ? keccak256(abi.encodePacked(bytes1(0x01), node, sibling))
+                    : keccak256(abi.encodePacked(bytes1(0x01), sibling, node));
+            }
+            index /= 2;
+        }
+        return used == branch.length && node == root;
+    }
+
     /// @param count of leaves, at least two
     /// @return of them under the left child: pairing level by level with odd nodes promoted fills the left side, so it is
     /// the largest power of two below `count`
