@@ -9,14 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.accrual import ALWAYS
+from protocol.accrual import ALWAYS, scheduled_seconds
 from protocol.errors import BadInput
+from protocol.structs import Offer, OfferKind
+from protocol.units import UnitId, address_of, pack_name
 from scripts.client.amounts import format_amount, format_duration, parse_amount
 from scripts.client.bundling import bundle_of, start_script
-from scripts.client.hours import format_hours, parse_hours
+from scripts.client.hours import format_hours, parse_hours, rule_around
+from scripts.client.offers import SignedOffer, read_signed_offer, signed_offer_text
 from scripts.client.providing import class_of, read_devices
+from scripts.client.schedules import Schedule, format_instant, parse_instant, schedule_of
 from scripts.client.wallet import address_of_keystore, unlock, write_development_keystore
 from scripts.task import load_task
+
+MONDAY = 1_767_571_200  # 2026-01-05 00:00 UTC
 
 
 @given(st.integers(min_value=0, max_value=2**96), st.integers(min_value=0, max_value=18))
@@ -77,6 +83,110 @@ def test_parse_hours__malformed__is_refused(rule: str) -> None:
 def test_format_hours__mask__is_counted() -> None:
     assert format_hours(ALWAYS) == "always"
     assert format_hours(7) == "3 h a week"
+
+
+@pytest.mark.parametrize(
+    ("instant", "hours", "rule"),
+    [
+        (MONDAY, 1, "mon 0-1"),
+        (MONDAY + 3599, 1, "mon 0-1"),
+        (MONDAY + 23 * 3600, 1, "mon 23-24"),
+        (MONDAY + 23 * 3600, 3, "mon 23-2"),
+        (MONDAY - 1, 12, "sun 23-11"),
+        (MONDAY + 21 * 3600, 12, "mon 21-9"),
+    ],
+)
+def test_rule_around__instant__begins_with_its_hour(instant: int, hours: int, rule: str) -> None:
+    assert rule_around(instant, hours) == rule
+    mask = parse_hours([rule])
+    assert mask.bit_count() == hours
+    assert scheduled_seconds(mask, instant, instant + 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("1767571200", MONDAY),
+        ("2026-01-05", MONDAY),
+        ("2026-01-05T00:00Z", MONDAY),
+        ("2026-01-05 01:00+01:00", MONDAY),
+        ("2026-01-05T18:00", MONDAY + 18 * 3600),
+    ],
+)
+def test_parse_instant__text__is_utc_unless_it_says_otherwise(text: str, seconds: int) -> None:
+    assert parse_instant(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-13-01", "-5", "18:00", "٣"])
+def test_parse_instant__malformed__is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="instant"):
+        parse_instant(text)
+
+
+def test_format_instant__shown__is_read_again() -> None:
+    assert format_instant(MONDAY) == "2026-01-05 00:00:00 UTC"
+    assert parse_instant(format_instant(MONDAY).removesuffix(" UTC")) == MONDAY
+
+
+def test_schedule_of__task_and_options__make_one() -> None:
+    assert schedule_of(600, None, ()) == Schedule(600, 600)
+    assert schedule_of(600, 7200, ["mon 0-1"]) == Schedule(600, 7200, weekly_hours=1)
+    chosen = schedule_of(600, None, (), "2026-01-05", "2026-01-06")
+    assert chosen == Schedule(600, 0, start=MONDAY, end=MONDAY + 86_400)
+    with pytest.raises(BadInput, match="end: expected an instant after"):
+        schedule_of(600, None, (), "2026-01-05", "2026-01-05")
+    with pytest.raises(BadInput, match="max_lease_seconds"):
+        schedule_of(600, 599, ())
+    with pytest.raises(BadInput, match="hours"):
+        schedule_of(600, None, ["whenever"])
+
+
+def _signed_offer() -> SignedOffer:
+    offer = Offer(
+        provider=address_of(b"\x01" * 20),
+        unit_id=UnitId(b"\x07" * 32),
+        gpu_class=pack_name("CPU"),
+        gpu_count=1,
+        token=address_of(b"\x02" * 20),
+        price_per_hour=10**20,
+        kind=OfferKind.RESERVED,
+        weekly_hours=ALWAYS,
+        min_seconds=60,
+        max_seconds=7200,
+        notice_seconds=10,
+        bond=10**18,
+        valid_until=MONDAY,
+        salt=(5 << 232) + 1,
+    )
+    return SignedOffer(offer, b"\x03" * 65)
+
+
+def test_signed_offer__written__is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "offer.json"
+    path.write_text(signed_offer_text(_signed_offer()))
+    assert read_signed_offer(path) == _signed_offer()
+    assert read_signed_offer(path).offer_hash == _signed_offer().offer_hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"signature": "0x"},
+        {"signature": "0x0"},
+        {"signature": 5},
+        {"signature": "0x" + "00" * 5000},
+        {"offer": {}},
+        {"extra": 1},
+    ],
+)
+def test_read_signed_offer__malformed__is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "offer.json"
+    path.write_text(json.dumps({**_signed_offer().to_json(), **change}))
+    with pytest.raises(BadInput):
+        read_signed_offer(path)
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_signed_offer(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(

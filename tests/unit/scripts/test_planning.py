@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.accrual import ALWAYS, scheduled_seconds
+from protocol.accrual import ALWAYS, HOUR_SECONDS, scheduled_seconds
 from protocol.bodies import OfferBody
 from protocol.errors import BadInput, Expired
 from protocol.structs import Offer, OfferKind
@@ -16,11 +16,14 @@ from scripts.client.planning import (
     deposit_of,
     draft_terms,
     objection,
+    objection_to_terms,
     require_fitting,
     touched_hours,
     window_of,
 )
+from scripts.client.schedules import Schedule
 
+DAY = 86_400
 MONDAY = 1_767_571_200  # 2026-01-05 00:00 UTC
 TOKEN = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 OFFER = Offer(
@@ -39,7 +42,11 @@ OFFER = Offer(
     valid_until=MONDAY + 86_400,
     salt=1,
 )
-NEEDS = Needs(gpu_class="CPU", gpu_count=1, token=None, max_price_per_hour=None, lease_seconds=600)
+NEEDS = Needs("CPU", 1, token=None, max_price_per_hour=None, schedule=Schedule(600, 600))
+
+
+def _needs(seconds: int = 600, **schedule: int) -> Needs:
+    return replace(NEEDS, schedule=replace(Schedule(seconds, seconds), **schedule))
 
 
 def _body(offer: Offer = OFFER, **changed: object) -> OfferBody:
@@ -78,8 +85,16 @@ def test_choose_offer__none_fits__says_why() -> None:
         (_body(), replace(NEEDS, token=OFFER.provider), "in another token"),
         (_body(), replace(NEEDS, max_price_per_hour=3_599_999), "above your price"),
         (_body(), replace(NEEDS, max_price_per_hour=3_600_000), None),
-        (_body(), replace(NEEDS, lease_seconds=59), "for other durations"),
-        (_body(), replace(NEEDS, lease_seconds=7201), "for other durations"),
+        (_body(), _needs(59), "for other durations"),
+        (_body(), _needs(7201), "for other durations"),
+        (_body(), _needs(end=MONDAY + 59), "for other durations"),
+        (_body(), _needs(end=MONDAY + 60), None),
+        (_body(), _needs(start=MONDAY + 7 * DAY), None),
+        (_body(), _needs(start=MONDAY + 7 * DAY + 1), "not opened so long before its start"),
+        (_body(), _needs(weekly_hours=2), "not in these hours"),
+        (_body(), _needs(weekly_hours=3), None),
+        (_body(replace(OFFER, weekly_hours=1)), _needs(weekly_hours=3), "not in all of these hours"),
+        (_body(booked_hours="2"), _needs(max_seconds=7200), "rented already"),
         (_body(replace(OFFER, weekly_hours=1 << 50)), NEEDS, "not in these hours"),
         (_body(booked_hours="1"), NEEDS, "rented already"),
         (_body(booked_hours="2"), NEEDS, None),
@@ -90,11 +105,57 @@ def test_objection__offer__is_named(body: OfferBody, needs: Needs, reason: str |
     assert objection(body, needs, MONDAY) == reason
 
 
-def test_require_fitting__expired__is_its_own_error() -> None:
+def test_require_fitting__objection__is_raised() -> None:
     with pytest.raises(Expired, match="valid until"):
-        require_fitting(_body(replace(OFFER, valid_until=MONDAY - 1)), NEEDS, MONDAY)
-    with pytest.raises(BadInput, match="rented already"):
-        require_fitting(_body(booked_hours="1"), NEEDS, MONDAY)
+        require_fitting(OFFER, "expired", OFFER.valid_until + 1)
+    with pytest.raises(BadInput, match="is rented already"):
+        require_fitting(OFFER, "rented already", MONDAY)
+    require_fitting(OFFER, None, MONDAY)
+
+
+def test_objection_to_terms__signed_offer__needs_no_list_and_no_worker() -> None:
+    assert objection_to_terms(OFFER, 0, NEEDS, MONDAY) is None
+    assert objection_to_terms(OFFER, 1, NEEDS, MONDAY) == "rented already"
+    late = OFFER.valid_until + 1
+    assert objection_to_terms(OFFER, 0, NEEDS, late) == "expired"
+
+
+HALF_PAST = MONDAY + HOUR_SECONDS // 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "window"),
+    [
+        (Schedule(600, 600), (HALF_PAST, 600, 600, 0b1)),
+        # Half of the first hour, all of the second, half of the third.
+        (Schedule(7200, 7200), (HALF_PAST, 7200, 7200, 0b111)),
+        # Of those hours the second alone: the half hours at both ends are not scheduled.
+        (Schedule(7200, 7200, weekly_hours=0b10), (HALF_PAST, 7200, 7200, 0b10)),
+        # Hours that it can be topped up into are its own from the start.
+        (Schedule(600, 7200), (HALF_PAST, 600, 7200, 0b111)),
+        # No further than the offer goes.
+        (Schedule(600, 90_000), (HALF_PAST, 600, 7200, 0b111)),
+        (Schedule(600, 600, start=HALF_PAST + 3600), (HALF_PAST + 3600, 600, 600, 0b10)),
+        # What is over cannot be rented any more.
+        (Schedule(600, 600, start=MONDAY), (HALF_PAST, 600, 600, 0b1)),
+        (Schedule(600, 0, start=MONDAY, end=HALF_PAST + 60), (HALF_PAST, 60, 60, 0b1)),
+    ],
+)
+def test_window_of__schedule__is_the_lease_meant(
+    schedule: Schedule, window: tuple[int, int, int, int]
+) -> None:
+    found = window_of(OFFER, HALF_PAST, schedule)
+    start, seconds, max_seconds, hours = window
+    assert (found.start, found.end, found.max_end) == (start, start + seconds, start + max_seconds)
+    assert found.weekly_hours == hours
+
+
+def test_deposit_of__calendar_lease__counts_scheduled_seconds_alone() -> None:
+    window = window_of(OFFER, HALF_PAST, Schedule(7200, 7200, weekly_hours=0b101))
+    terms = draft_terms(OFFER, OFFER.provider, window, 100, hash_struct(OFFER), salt=5)
+    # Two half hours, at 1,000 base units a second.
+    assert deposit_of(terms) == 3_600_000
+    assert deposit_of(terms, HALF_PAST + 900) == 900_000
 
 
 @pytest.mark.parametrize(
@@ -115,7 +176,7 @@ def test_touched_hours__interval__is_covered_and_no_more(start: int, end: int, h
 
 def test_deposit__terms__is_price_times_scheduled_rounded_up() -> None:
     offer = replace(OFFER, price_per_hour=1, weekly_hours=1)
-    window = window_of(offer, MONDAY + 1800, 3600)
+    window = window_of(offer, MONDAY + 1800, Schedule(3600, 3600))
     terms = draft_terms(offer, OFFER.provider, window, 100, hash_struct(offer), salt=5)
     assert window.weekly_hours == 1
     assert deposit_of(terms) == 1
