@@ -1,12 +1,15 @@
-"""Which orders a worker must run: bound to a lease, to a spec, and authorised by its renter."""
+"""Ids of leases, gangs and jobs; which orders a worker must run: bound to a lease and a spec, authorised."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from protocol.abi import canonical_type, struct_fields
+from protocol.abi_bytes import abi_encode
 from protocol.errors import DigestMismatch, SignatureInvalid
-from protocol.structs import JobOrder, JobSpec, Terms
+from protocol.keccak import keccak256
+from protocol.structs import JobOrder, JobSpec, LeaseTerms, Terms, abi_tuple
 from protocol.typed_data import Domain, digest, hash_struct, recover
-from protocol.units import ZERO_BYTES32, Address, Digest, JobId, LeaseId, to_hex
+from protocol.units import ZERO_BYTES32, ZERO_DIGEST, Address, Digest, JobId, LeaseId, to_hex
 
 
 def lease_id(domain: Domain, terms: Terms) -> LeaseId:
@@ -17,6 +20,17 @@ def lease_id(domain: Domain, terms: Terms) -> LeaseId:
 def job_id(domain: Domain, order: JobOrder) -> JobId:
     """EIP-712 digest of an order that names its lease."""
     return JobId(digest(domain, order))
+
+
+def gang_id(drafts: Sequence[Terms]) -> Digest:
+    """What all leases of a gang carry, the first one's terms first; whatever gang they name yet."""
+    first = drafts[0]
+    components = [field.component for field in struct_fields("LeaseTerms")]
+    terms_type = canonical_type({"type": "tuple", "components": components})
+    bare = abi_tuple(replace(LeaseTerms.of(first), gang_id=ZERO_DIGEST))
+    hashes = [hash_struct(draft.offer) for draft in drafts]
+    encoded = abi_encode(("bytes32[]", "address", terms_type), (hashes, first.renter, bare))
+    return Digest(keccak256(encoded))
 
 
 def first_order_hash(order: JobOrder) -> Digest:

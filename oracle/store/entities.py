@@ -50,7 +50,7 @@ _LEASE_NUMBERS = (
     "lost_seconds",
     "hops",
 )
-_LEASE_FLAGS = ("accepted", "closing", "provider_failed", "bond_slashed", "hours_released")
+_LEASE_FLAGS = ("accepted", "closing", "provider_failed", "failed_over", "bond_slashed", "hours_released")
 _LEASE_UNITS = (
     "deposit_units",
     "paid_units",

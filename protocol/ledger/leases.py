@@ -97,6 +97,7 @@ def notice_given(state: LedgerState, event: events.NoticeGiven, block_timestamp:
 def failed_over(state: LedgerState, event: events.FailedOver, block_timestamp: int) -> Changes:
     lease = open_lease(state, event)
     terms = lease.terms
+    expect(event, "failed over before", False, lease.failed_over)
     if not lease.provider_failed:
         _check_running(event, lease, block_timestamp)
     following = _following(state, event, lease)
@@ -117,7 +118,8 @@ def failed_over(state: LedgerState, event: events.FailedOver, block_timestamp: i
         lease,
         end=new_end,
         deposit_units=left,
-        moved_units=lease.moved_units + event.moved,
+        moved_units=event.moved,
+        failed_over=True,
         penalty_seconds=event.penalty_seconds,
         closing=True,
         provider_failed=lease.provider_failed or terms.offer.kind is OfferKind.RESERVED,
@@ -264,7 +266,7 @@ def _gang_failed(state: LedgerState, lease: LeaseEntry) -> bool:
     """Whether the provider of a lease of this gang, its own included, has failed or may have."""
     gang = lease.terms.gang_id
     return gang != ZERO_DIGEST and any(
-        other.provider_failed or other.moved_units
+        other.provider_failed or other.failed_over
         for other in state.leases.values()
         if other.terms.gang_id == gang
     )

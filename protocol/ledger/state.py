@@ -145,6 +145,8 @@ class LeaseEntry:
     """The end moves away no more."""
     provider_failed: bool = False
     """By its notice, an outage or a breach. Where an IDLE lease failed over, a yield looks like an outage."""
+    failed_over: bool = False
+    """Its money has moved on into the next lease."""
     bond_slashed: bool = False
     hours_released: bool = False
     penalty_seconds: int = 0
@@ -158,7 +160,7 @@ class LeaseEntry:
     paid_units: int = 0
     fee_units: int = 0
     moved_units: int = 0
-    """Out of the deposit, into leases that follow on this one."""
+    """Out of the deposit, into the lease that follows on this one."""
     refund_units: int = 0
     compensation_units: int = 0
 

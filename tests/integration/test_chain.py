@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.chain import check_deployment, connect, disconnect, read_block, rpc
-from protocol.contracts import Market, Registry, Token
+from protocol.contracts import Court, Market, Quorum, Registry, Token
 from protocol.errors import (
     BadInput,
     ChainUnavailable,
@@ -120,7 +120,7 @@ def test_check_deployment__no_code_or_other_code__is_refused(still_deployment: D
 def test_contracts__wrong_address__is_said_and_not_read_as_zero(still_deployment: Deployment) -> None:
     web3, manifest = still_deployment.anvil.web3, still_deployment.manifest
     with pytest.raises(BadInput, match="got 0 bytes"):
-        Market(web3, ZERO_ADDRESS).fee_bps()
+        Market(web3, ZERO_ADDRESS).treasury()
     with pytest.raises(TransactionReverted):
         Registry(web3, manifest.market).stake_of(ZERO_ADDRESS)
 
@@ -138,6 +138,19 @@ def test_contracts__constants__are_those_of_the_manifest(still_deployment: Deplo
     parameters = manifest.parameters
     assert market.challenge_seconds() == parameters.challenge_seconds
     assert market.proof_grace_seconds() == parameters.proof_grace_seconds
+    assert market.answer_seconds() == parameters.answer_seconds
+    assert (market.quorum(), market.court()) == (manifest.quorum, manifest.court)
+    assert market.wrapped_native() == manifest.wrapped_native
+    assert market.fee_bps(manifest.tokens["dUSD"].address) == parameters.fee_bps
+    quorum = Quorum(still_deployment.anvil.web3, manifest.quorum)
+    assert (quorum.threshold(), quorum.member_bond()) == (parameters.threshold, parameters.member_bond)
+    assert (quorum.rotation_seconds(), quorum.exit_seconds()) == (
+        parameters.rotation_seconds,
+        parameters.exit_seconds,
+    )
+    assert (quorum.court(), quorum.active_members()) == (manifest.court, 0)
+    court = Court(still_deployment.anvil.web3, manifest.court)
+    assert (court.market(), court.challenge_bond()) == (manifest.market, parameters.challenge_bond)
     assert registry.unbonding_seconds() == parameters.unbonding_seconds
     assert (market.registry(), registry.market()) == (manifest.registry, manifest.market)
     assert registry.stake_token() == manifest.stake_token

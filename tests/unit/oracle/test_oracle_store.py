@@ -130,6 +130,7 @@ def test_entities__amended_lease_and_void_proof__read_back_as_written(store: Sto
         lost_seconds=3,
         hops=1,
         moved_units=2**80,
+        failed_over=True,
         accepted=True,
         closing=True,
         provider_failed=True,

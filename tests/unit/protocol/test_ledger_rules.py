@@ -294,6 +294,7 @@ def test_failover__more_than_is_left__is_noticed() -> None:
     [
         ({"renters": (h.RENTER_ADDRESS, later.BUYER)}, "transfers before"),
         ({"hops": 3}, "hops"),
+        ({"failed_over": True}, "failed over before"),
         ({"end": later.MOVED_AT, "provider_failed": False}, "time"),
         ({"terms": replace(later.FAILED, renter=later.BUYER)}, "next lease's renter"),
         ({"terms": replace(later.FAILED, policy_hash=Digest(b"\1" * 32))}, "next lease's policy"),

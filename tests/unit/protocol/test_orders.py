@@ -7,7 +7,7 @@ import pytest
 
 from protocol.digests import sha256
 from protocol.errors import DigestMismatch, RejectedError, SignatureInvalid
-from protocol.orders import check_order, first_order_hash, job_id, lease_id
+from protocol.orders import check_order, first_order_hash, gang_id, job_id, lease_id
 from protocol.structs import ArtifactRef, LeaseId, Terms
 from protocol.typed_data import digest, hash_struct, sign
 from protocol.units import ZERO_DIGEST
@@ -42,6 +42,20 @@ def test_check_order__same_first_order_in_two_leases__are_two_jobs() -> None:
         for terms in (one, two)
     }
     assert len(ids) == 2
+
+
+def test_gang_id__terms_of_any_lease__are_bound() -> None:
+    drafts = [replace(TERMS, salt=salt) for salt in (1, 2)]
+    found = gang_id(drafts)
+    assert gang_id([replace(draft, gang_id=found) for draft in drafts]) == found
+    others = [
+        [drafts[0], replace(drafts[1], offer=replace(TERMS.offer, salt=9))],
+        [replace(drafts[0], salt=9), drafts[1]],
+        [replace(drafts[0], end=TERMS.end - 1), drafts[1]],
+        [replace(draft, renter=TERMS.offer.provider) for draft in drafts],
+        [*drafts, drafts[1]],
+    ]
+    assert len({found, *map(gang_id, others)}) == 1 + len(others)
 
 
 @pytest.mark.parametrize(
