@@ -68,6 +68,7 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
     uint32 public immutable override ANSWER_SECONDS;
 
     address public override treasury;
+    // slither-disable-start uninitialized-state (one code writes what another only reads)
     mapping(address token => TokenTerms) public override tokenTerms;
     mapping(bytes32 offerHash => address provider) public override listedBy;
     mapping(address provider => mapping(uint256 salt => bool)) public override saltCancelled;
@@ -75,6 +76,7 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
     mapping(address token => uint256 amount) public override feesOf;
     mapping(bytes32 leaseId => LeaseState) internal _leases;
     mapping(bytes32 leaseId => PostedOrder) internal _orders;
+    // slither-disable-end uninitialized-state
 
     modifier onlyCourt() {
         if (msg.sender != COURT) revert OnlyCourt(COURT, msg.sender);
@@ -160,6 +162,7 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
     }
 
     /// Takes from the caller just this amount: the native coin that came with the call, or tokens.
+    // slither-disable-next-line msg-value-in-nonpayable (payable in LeaseMarket, zero in the other codes)
     function _collect(address token, uint96 amount) internal {
         if (msg.value == 0) return IERC20(token).pull(_msgSender(), amount);
         if (token != WRAPPED_NATIVE) revert NativeCoinMismatch(WRAPPED_NATIVE, token);
@@ -269,6 +272,7 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
 
     /// ECDSA first: asking whether an account has code costs as much as recovering its key.
     function _requireValid(address account, bytes32 digest, bytes calldata signature) internal view {
+        // slither-disable-next-line unused-return (the third says no more than the second)
         (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
         if (failure == ECDSA.RecoverError.NoError && signer == account) return;
         if (!SignatureChecker.isValidERC1271SignatureNowCalldata(account, digest, signature)) {

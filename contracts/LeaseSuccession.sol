@@ -69,6 +69,7 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         uint8 hops = _requireAllowed(leaseId, lease, terms, policy, next, allowed);
         _cutOff(leaseId, lease, terms, failure);
         uint96 moved;
+        // slither-disable-next-line reentrancy-no-eth (it calls the registry alone, which calls nobody)
         (nextLeaseId, moved) = _open(next, offerSignature, bytes32(0));
         _leases[nextLeaseId].flags = LeaseFlags.AMENDED;
         _leases[nextLeaseId].hops = hops;
