@@ -1,14 +1,17 @@
-"""What a member of the quorum does on chain: its bond."""
+"""The bonds of the quorum's members."""
 
-from protocol.outbox import Receipt
+from collections.abc import Sequence
+
 from scripts.client.purse import Purse, fresh_intent
 
 
-def deposit_bond(purse: Purse, member: int, amount_units: int) -> Receipt:
-    """Adds to a member's bond, out of this wallet's stake tokens."""
+def deposit_bonds(purse: Purse, members: Sequence[int], amount_units: int) -> None:
+    """Adds so much to the bond of each of these members, out of this wallet's stake tokens."""
     chain = purse.chain
-    token = chain.manifest.stake_token
-    purse.require(token, amount_units, "bond of a member")
-    approve = chain.token(token).build_approve(chain.manifest.quorum, amount_units)
-    purse.send(fresh_intent("approve bond"), approve)
-    return purse.send(fresh_intent("bond"), chain.quorum.build_deposit_bond(member, amount_units))
+    token, total = chain.manifest.stake_token, amount_units * len(members)
+    purse.require(token, total, "bonds of the quorum")
+    approve = chain.token(token).build_approve(chain.manifest.quorum, total)
+    purse.send(fresh_intent("approve bonds"), approve)
+    for member in members:
+        call = chain.quorum.build_deposit_bond(member, amount_units)
+        purse.send(fresh_intent(f"bond of {member}"), call)

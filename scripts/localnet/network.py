@@ -93,14 +93,12 @@ class Network:
         services.deploy_contracts(self.supervisor, self.folder, self.anvil, self.treasury, members)
 
     def open_quorum(self) -> None:
-        """Every member deposits its bond; returns once all are active."""
-        manifest = self.opened_chain.manifest
-        quorum, bond = self.opened_chain.quorum, manifest.parameters.member_bond
-        for member, name in enumerate(MEMBERS):
-            purse = self.purse(name)
-            mint = purse.chain.token(manifest.stake_token).build_mint(purse.address, bond)
-            purse.send(fresh_intent("mint"), mint)
-            judging.deposit_bond(purse, member, bond)
+        """Deposits the bond of every member; returns once all are active."""
+        chain, purse = self.opened_chain, self.purse(MEMBERS[0])
+        quorum, bond = chain.quorum, chain.manifest.parameters.member_bond
+        mint = chain.token(chain.manifest.stake_token).build_mint(purse.address, len(MEMBERS) * bond)
+        purse.send(fresh_intent("mint"), mint)
+        judging.deposit_bonds(purse, range(len(MEMBERS)), bond)
         everybody = (1 << len(MEMBERS)) - 1
         await_value(
             f"{len(MEMBERS)} members of the quorum are active",

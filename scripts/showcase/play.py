@@ -37,7 +37,7 @@ from scripts.terminal.progress import Step, Steps
 EXAMPLES = PROJECT / "examples"
 # What the second provider offers, and what of it the renter takes, both from the hour that it is now on.
 OFFERED_HOURS, TAKEN_HOURS = 12, 3
-CALENDAR_SECONDS = 40
+CALENDAR_SECONDS = 60
 RENTER_MONEY = "100"
 JOBS_SECONDS = 900.0
 SETTLE_SECONDS = 90.0
@@ -110,17 +110,18 @@ def _act(network: Network, steps: Steps) -> Outcome:
     oracle = network.client("renter")
     with steps.step("digits") as step:
         digits = _rent_and_train(network, oracle, step)
-    with steps.step("sweep") as step:
-        sweep = _sweep(network, oracle, digits, step)
     with steps.step("calendar") as step:
         evening = _rent_by_calendar(network, oracle, providers[1], step)
-    named = _named_jobs(digits, sweep, evening)
-    accuracy = _download(network.folder, oracle, named)
+    with steps.step("sweep") as step:
+        sweep = _sweep(network, oracle, digits, step)
     with steps.step("notice"):
         renting.give_notice(network.purse("renter"), digits.terms, NoticeReason.WORK_DONE)
     with steps.step("settle") as step:
+        _finish(network, oracle, evening, step)
         for launch in (digits, evening):
             _await_close(network, launch, step)
+    named = _named_jobs(digits, sweep, evening)
+    accuracy = _download(network.folder, oracle, named)
     with steps.step("withdraw") as step:
         payments = _withdraw(network, providers, step)
     with steps.step("audit") as step:
@@ -171,7 +172,7 @@ def _sweep(network: Network, oracle: OracleClient, lease: Launch, step: Step) ->
 
 
 def _rent_by_calendar(network: Network, oracle: OracleClient, provider: Provider, step: Step) -> Launch:
-    """A lease on some hours of the week, of which this one is partly over, and a job in it."""
+    """A lease on some hours of the week, of which this one is partly over; its job runs beside the sweep."""
     rule = rule_around(network.opened_chain.head().timestamp, TAKEN_HOURS)
     step.detail(f"{CALENDAR_SECONDS} s within {rule} (UTC)")
     task = load_task(EXAMPLES / "sweep" / "evening.yaml")
@@ -181,7 +182,6 @@ def _rent_by_calendar(network: Network, oracle: OracleClient, provider: Provider
         proposal = renting.propose(purse.chain, oracle, task, bundle, provider.offer_hash, schedule)
         launch = renting.draft_launch(purse, proposal)
         renting.send(purse, oracle, launch)
-    _finish(network, oracle, launch, step)
     return launch
 
 

@@ -75,13 +75,17 @@ def test_demo__interrupted_then_run_again__leaves_nothing_and_ends_clean(tmp_pat
     assert left_running(folder) == []
     report = json.loads((folder / "audit.json").read_text())
     assert report["verdict"] == "clean"
-    assert report["counts"]["receipts"] == 9
-    assert report["counts"]["leases"] == 1
+    assert report["counts"]["receipts"] == 10
+    assert report["counts"]["leases"] == 2
     accuracy = json.loads((folder / "results" / "digits" / "metrics.json").read_text())["test_accuracy"]
     assert accuracy > 0.97
     assert f"Test accuracy on held-out digits: {accuracy:.4f}" in shown
     assert len(list((folder / "results").glob("sweep-*/result.json"))) == 8
-    for word in ("Pay for", "Refund", "Withdrawn", "openWithPermit", "postProof", "TRACED", "OPAQUE"):
+    assert (folder / "results" / "evening" / "result.json").is_file()
+    # On its hours of the week every second was served, proven and paid.
+    assert "Escrow of the calendar lease (1 of the 12 h a week offered)" in shown
+    assert "Pay for 1 min 00 s proven of 1 min 00 s scheduled" in shown
+    for word in ("Pay for", "Refund", "Withdrawn", "usePermit + open", "postProof", "TRACED", "OPAQUE"):
         assert word in shown
 
 
