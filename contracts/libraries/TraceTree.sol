@@ -49,6 +49,6 @@ library TraceTree {
     /// @return of them under the left child: pairing level by level with odd nodes promoted fills the left side, so it is
     /// the largest power of two below `count`
     function leftCount(uint256 count) internal pure returns (uint256) {
-        return 1 << Math.log2(count - 1);
+        return 2 ** Math.log2(count - 1);
     }
 }
