@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { Hashing } from "../../../contracts/libraries/Hashing.sol";
 import { NoticeReason, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 
@@ -27,6 +29,24 @@ contract DirtyWordsTest is Base {
         openLease(terms);
     }
 
+    function test_RevertWhen_AProviderSignedThem() external {
+        Terms memory terms = defaultTerms();
+        for (uint256 word = 0; word < 14; ++word) {
+            if (FULL_WORDS >> word & 1 != 0) continue;
+            bytes memory offer = abi.encode(terms.offer);
+            offer[32 * word] ^= 0x80;
+            bytes memory signature =
+                signAs(PROVIDER_KEY, keccak256(bytes.concat(Hashing.OFFER_TYPEHASH, offer)));
+            bytes memory call_ = abi.encodeCall(market.open, (terms, signature));
+            bytes memory reason = _assertFails(RENTER, call_, word);
+            // The signature itself is good.
+            assertNotEq(bytes4(reason), ILeaseBook.SignatureInvalid.selector);
+        }
+        bytes memory clean = signOffer(terms.offer);
+        vm.prank(RENTER);
+        market.open(terms, clean);
+    }
+
     function test_RevertWhen_AnOpenLeaseIsCalledWithThem() external {
         (Terms memory terms,) = openDefault();
         skipTo(terms.end - 2 hours);
@@ -40,11 +60,15 @@ contract DirtyWordsTest is Base {
     }
 
     /// With the highest bit of that word of the arguments turned over.
-    function _assertFails(address caller, bytes memory call_, uint256 word) private {
+    function _assertFails(address caller, bytes memory call_, uint256 word)
+        private
+        returns (bytes memory reason)
+    {
         bytes memory dirty = bytes.concat(call_);
         dirty[4 + 32 * word] ^= 0x80;
         vm.prank(caller);
-        (bool ok,) = address(market).call(dirty);
+        bool ok;
+        (ok, reason) = address(market).call(dirty);
         assertFalse(ok, vm.toString(word));
     }
 }
