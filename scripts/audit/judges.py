@@ -2,11 +2,10 @@
 
 from web3 import Web3
 
-from protocol.contracts import Finding, Member, Quorum
+from protocol.contracts import Court, Finding, Member, Quorum
 from protocol.ledger.quorum import MAX_MEMBERS
-from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, Units, UnixTime, address_of, to_hex
+from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, Units, UnixTime, to_hex
 from scripts.audit.history import History
-from scripts.audit.reading import Reader
 from scripts.audit.report import Section
 
 NOBODY = Member(ZERO_ADDRESS, Units(0), ZERO_ADDRESS, UnixTime(0), UnixTime(0))
@@ -55,15 +54,12 @@ def _check_findings(quorum: Quorum, history: History, section: Section) -> None:
 
 def check_court(web3: Web3, history: History, section: Section) -> None:
     """Every balance, every open dispute and its challenger, and what is to be burned."""
-    court, state, block = (
-        Reader(web3, history.manifest.court, "ComputeCourt"),
-        history.court,
-        history.block.number,
-    )
+    court, block = Court(web3, history.manifest.court), history.block.number
+    state = history.court
     for account in sorted({*history.accounts, *state.balances}):
-        expected, actual = state.balances.get(account, 0), court.get("balanceOf", block, account)
-        section.compare("court_balance", account, expected, actual)
-    section.compare("burned", "court", state.burned_units, court.get("burned", block))
+        expected = state.balances.get(account, 0)
+        section.compare("court_balance", account, expected, court.balance_of(account, block))
+    section.compare("burned", "court", state.burned_units, court.burned(block))
     for dispute_id, entry in state.disputes.items():
-        challenger = address_of(bytes.fromhex(court.get("disputeOf", block, dispute_id)[0][2:]))
-        section.compare("dispute", f"dispute {to_hex(dispute_id)}", entry.challenger, challenger)
+        actual = court.dispute_of(dispute_id, block).challenger
+        section.compare("dispute", f"dispute {to_hex(dispute_id)}", entry.challenger, actual)

@@ -37,7 +37,7 @@ def check_lease_slots(web3: Web3, history: History, section: Section) -> None:
         section.compare("lease_id", subject, entry.lease_id, market.lease_id_of(entry.terms, block))
         expected = expected_slot(entry, entry.lease_id in ordered, entry.lease_id in moved_on)
         actual = market.lease_state(entry.lease_id, block)
-        if entry.terms.offer.kind is OfferKind.IDLE and entry.moved_units:
+        if entry.terms.offer.kind is OfferKind.IDLE and entry.failed_over:
             # No event tells whether it failed over by an outage or by a yield.
             expected = replace(expected, flags=expected.flags | actual.flags & LeaseFlag.PROVIDER_FAILED)
         for name in field_names(LeaseState):
@@ -87,6 +87,7 @@ def _other_flags(entry: LeaseEntry, is_ordered: bool, has_moved_on: bool) -> int
         (LeaseFlag.CLOSING, entry.closing),
         (LeaseFlag.BOND_SLASHED, entry.bond_slashed),
         (LeaseFlag.ORDERED, is_ordered),
+        (LeaseFlag.FAILED_OVER, entry.failed_over),
         (LeaseFlag.FAILED_OVER, has_moved_on),
     )
     return sum(int(flag) for flag, is_set in flags if is_set)

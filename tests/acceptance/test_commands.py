@@ -11,6 +11,7 @@ from protocol.manifest import TokenInfo, load, save
 from protocol.structs import LeaseStatus
 from protocol.units import hex_bytes, to_hex
 from scripts.client import providing
+from scripts.client.offers import read_signed_offer
 from scripts.localnet.services import child_environment
 from scripts.localnet.waiting import await_value
 from tests.acceptance.conftest import Running, Shown
@@ -282,6 +283,84 @@ def test_status__nobody_knows_it__is_refused(running: Running) -> None:
 def test_logs__of_another_wallet__is_refused(running: Running, lease_id: str) -> None:
     (first, *_) = jobs_of(running, lease_id)
     refused(running.gpgpu("logs", str(first["job_id"]), wallet="stranger"), "not_a_party")
+
+
+# Signed offers, and what a renter does during a lease.
+
+
+def test_signed_offer__file__is_rented_paid_early_and_cancelled(running: Running, tmp_path: Path) -> None:
+    network, market = running.network, running.network.opened_chain.market
+    other = network.open_provider(replace_plan(running, "signed", "3600"))
+    worker = network.start_worker(other)
+    network.await_workers(2)
+    wallet, path = other.plan.wallet, tmp_path / "offer.json"
+    signing = running.gpgpu(
+        *("provider", "list", "--unit", to_hex(other.unit_id), "--price", "1.80", "--token", "dUSD"),
+        *("--bond", "5", "--notice-seconds", "5", "--signed"),
+        wallet=wallet,
+    )
+    assert signing.exit_code == 0, signing.output
+    path.write_text(signing.stdout)
+    listed = running.json("provider", "status", wallet=wallet)["offers"]
+    assert list(listed) == [to_hex(other.offer_hash)]
+    assert to_hex(read_signed_offer(path).offer_hash) not in listed
+    try:
+        task = write_task(tmp_path, HELLO, "job.py signed", more="    max_lease_seconds: 900\n")
+        launched = running.json("launch", str(task), "--yes", "--offer-file", str(path))
+        lease = launched["lease_id"]
+        assert running.gpgpu("logs", launched["jobs"][0]["job_id"], "-f").stdout == "hello signed\n"
+
+        end = launched["end"]
+        assert running.gpgpu("topup", lease, "300", wallet="renter").stdout.endswith(
+            f"ends at {end + 300} (Unix seconds)\n"
+        )
+        refused(running.gpgpu("topup", lease, "1"), f"can be topped up until {end + 300}")
+        assert running.gpgpu("extend", lease, "60").stdout.endswith(f"ends at {end + 360} (Unix seconds)\n")
+
+        refused(running.gpgpu("accept", lease, wallet="stranger"), "[no_proof]")
+        await_value(
+            "a proof is pending",
+            lambda: market.lease_state(hex_bytes(lease, 32)).mature_offset != 0,
+            timeout_seconds=120,
+        )
+        accepted = running.gpgpu("accept", lease)
+        assert accepted.exit_code == 0, accepted.output
+        assert "dUSD paid" in accepted.stdout
+        assert running.gpgpu("notice", lease).exit_code == 0
+
+        cancelled = running.gpgpu("provider", "cancel", "--offer-file", str(path), wallet=wallet)
+        assert cancelled.exit_code == 0, cancelled.output
+        again = running.gpgpu("launch", str(task), "--yes", "--offer-file", str(path))
+        refused(again, "its provider has cancelled it", "[no_offer]")
+        assert "before epoch 1" in running.gpgpu("provider", "cancel", "--all", wallet=wallet).stdout
+        assert running.json("provider", "status", wallet=wallet)["offers"] == {}
+        refused(running.gpgpu("provider", "cancel", wallet=wallet), "expected one of")
+        await_value(
+            "the lease closes",
+            lambda: market.lease_state(hex_bytes(lease, 32)).status is LeaseStatus.CLOSED,
+            timeout_seconds=120,
+        )
+    finally:
+        network.supervisor.stop(worker)
+
+
+def test_launch__offer_file_altered__is_refused(running: Running, tmp_path: Path) -> None:
+    wallet, path = running.provider.plan.wallet, tmp_path / "offer.json"
+    unit = to_hex(running.provider.unit_id)
+    signing = running.gpgpu(
+        *("provider", "list", "--unit", unit, "--price", "1", "--token", "dUSD", "--bond", "5", "--signed"),
+        wallet=wallet,
+    )
+    path.write_text(signing.stdout.replace('"1000000"', '"1"'))
+    task = write_task(tmp_path, HELLO)
+    refused(running.gpgpu("launch", str(task), "--offer-file", str(path)), "signature")
+    refused(
+        running.gpgpu("launch", str(task), "--offer-file", str(path), "--offer", unit), "no --offer beside"
+    )
+    refused(
+        running.gpgpu("launch", str(task), "--lease", unit, "--hours", "mon 0-1"), "the lease has its own"
+    )
+    refused(running.gpgpu("launch", str(task), "--hours", "mon"), "hours: expected")
 
 
 # The provider's side, and the end of a lease.

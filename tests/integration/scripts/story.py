@@ -16,12 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
-from web3 import Web3
 
 from protocol.accrual import ALWAYS, covered_seconds
 from protocol.calls import Call
 from protocol.chain import read_block
-from protocol.contracts import Contract
+from protocol.contracts import Court
 from protocol.digests import sha256, state_root, tensor_digest
 from protocol.evidence import Evidence, SignedHeartbeat, availability_root, encode, jobs_root
 from protocol.keccak import keccak256
@@ -146,19 +145,6 @@ def copy_of(store: Store, target: Path) -> Store:
     return copied
 
 
-class CourtCalls(Contract):
-    """What the story asks of the court."""
-
-    def __init__(self, web3: Web3, court: Address) -> None:
-        super().__init__(web3, court, "ComputeCourt")
-
-    def build_deposit(self, amount: int) -> Call:
-        return self._build("deposit", amount)
-
-    def build_challenge_availability(self, terms: Terms, proof: CompletionProof) -> Call:
-        return self._build("challengeAvailability", terms, proof)
-
-
 class Teller:
     """Makes the story happen, one transaction after the other."""
 
@@ -276,7 +262,7 @@ class Teller:
     def dispute(self, story: Story) -> None:
         """A stranger challenges the seconds of the native lease's proof, and the dispute is open."""
         manifest, bond = self.deployment.manifest, self.deployment.manifest.parameters.challenge_bond
-        court, token = CourtCalls(self.anvil.web3, manifest.court), self.deployment.stake_token
+        court, token = Court(self.anvil.web3, manifest.court), self.deployment.stake_token
         self.anvil.send_all(
             Cast.stranger,
             [
