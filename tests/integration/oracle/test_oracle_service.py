@@ -97,6 +97,7 @@ def prove(
         previous_proof=NO_PROOF,
         proven_seconds=0,
         jobs_completed=1,
+        leaf_count=1,
         jobs_root=evidence.jobs_root([digest(rental.domain, receipt.receipt)]),
         availability_root=evidence.availability_root([digest(rental.domain, b.heartbeat) for b in beats]),
         energy_joules=0,

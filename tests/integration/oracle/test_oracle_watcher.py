@@ -49,7 +49,7 @@ def catch_up(watcher: Watcher) -> None:
 
 def contents(store: Store) -> dict[str, list[tuple[object, ...]]]:
     """All rows of the tables that are made of the chain, blocks left out: which are kept depends on when."""
-    names = ("cursor", "events", "units", "offers", "leases", "proofs", "credits")
+    names = ("cursor", "events", "providers", "units", "offers", "leases", "proofs", "credits")
     with store.read() as transaction:
         return {
             name: sorted(tuple(row) for row in transaction.execute(metadata.tables[name].select()))
