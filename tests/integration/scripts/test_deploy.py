@@ -1,17 +1,22 @@
 """Deployment with Ape on a real chain, and commands as Ape's scripts."""
 
-import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from protocol.abi_bytes import abi_encode
+from protocol.calls import Call
 from protocol.chain import check_deployment, read_block
 from protocol.contracts import Market, Quorum, Token, TokenTerms
-from protocol.manifest import load
-from protocol.units import address_bytes, address_of
+from protocol.difference import Difference
+from protocol.keccak import keccak256
+from protocol.manifest import DeploymentManifest, load
+from protocol.units import Address, address_bytes, address_of
 from scripts.audit.deployment import check_immutables
+from scripts.audit.rebuilding import Compiled, check_sources, compile_sources
 from scripts.audit.report import Section
 from scripts.deployment.contracts import predicted_address
 from scripts.localnet.anvil import PROJECT
@@ -65,18 +70,68 @@ def test_deploy__local_network__contracts_and_manifest_agree(
     assert int(created["blockNumber"], 16) >= manifest.block_number
 
 
-def test_deploy__same_compiler_settings__gives_the_bytes_that_the_tests_use(
-    anvil: Anvil, tmp_path: Path
+@pytest.fixture(scope="module")
+def compiled() -> Mapping[str, Compiled]:
+    """The sources, compiled from nothing."""
+    return compile_sources(PROJECT)
+
+
+def test_deploy__behind_a_timelock__is_owned_by_it_and_made_of_the_sources(
+    anvil: Anvil, tmp_path: Path, compiled: Mapping[str, Compiled]
 ) -> None:
-    """Audits compare code by its hash, and Ape must not deploy what its cache holds of older sources."""
-    path = tmp_path / "deployment.json"
-    done = run(anvil, APE, "run", "deploy", "--network", "ethereum:local:foundry", "--manifest", str(path))
+    """Ape and forge make the same bytes, and Ape deploys nothing that its cache holds of older sources."""
+    path, member = tmp_path / "deployment.json", account(5).address
+    options = ("--network", "ethereum:local:foundry", "--manifest", str(path))
+    done = run(anvil, APE, "run", "deploy", *options, "--timelock-seconds", "3", "--member", member)
     assert done.returncode == 0, done.stdout + done.stderr
     manifest = load(path)
-    transaction = "0x" + manifest.transactions["LeaseMarket"].hex()
-    sent = anvil.call("eth_getTransactionByHash", transaction)["input"]
-    artifact = json.loads((PROJECT / "build/forge/LeaseMarket.sol/LeaseMarket.json").read_text())
-    assert sent.startswith(artifact["bytecode"]["object"])
+    market, quorum = Market(anvil.web3, manifest.market), Quorum(anvil.web3, manifest.quorum)
+    assert manifest.timelock == manifest.owner == market.owner() == quorum.owner()
+    dollar = manifest.tokens["dUSD"].address
+    assert not market.token_allowed(dollar)
+
+    differences = differences_with(anvil, manifest, compiled)
+    assert differences == []
+
+    allow, add = market.build_set_token(dollar, True, 100), quorum.build_add_member(member, member)
+    anvil.advance(4)
+    for call in (allow, add):
+        anvil.send(account(7), executed(manifest.timelock, call))
+    assert market.token_terms(dollar) == TokenTerms(True, 100)
+    assert quorum.member_at(0).signer == member
+
+    for address, code in ((manifest.court, "source_code"), (manifest.quorum, "source_immutable")):
+        tamper(anvil, address, compiled, code)
+        assert {item.code for item in differences_with(anvil, manifest, compiled)} == {code}
+        tamper(anvil, address, compiled, code)
+
+
+def differences_with(
+    anvil: Anvil, manifest: DeploymentManifest, compiled: Mapping[str, Compiled]
+) -> list[Difference]:
+    section = Section("sources")
+    check_sources(anvil.web3, manifest, read_block(anvil.web3, "latest").number, compiled, section)
+    assert section.compared > 100
+    return section.differences
+
+
+def executed(timelock: Address, call: Call) -> Call:
+    """A call that was scheduled, as anybody executes it once its delay is over."""
+    selector = keccak256(b"execute(address,uint256,bytes,bytes32,bytes32)")[:4]
+    arguments = (call.to, 0, call.data, bytes(32), bytes(32))
+    return Call(
+        timelock, selector + abi_encode(("address", "uint256", "bytes", "bytes32", "bytes32"), arguments)
+    )
+
+
+def tamper(anvil: Anvil, address: Address, compiled: Mapping[str, Compiled], code: str) -> None:
+    """Flip one bit: of what the compiler made, or of an immutable. Twice leaves it as it was."""
+    found = bytearray.fromhex(anvil.call("eth_getCode", address, "latest")[2:])
+    places = [place for places in compiled["OracleQuorum"].immutables.values() for place in places]
+    where = places[0][0] + 31 if code == "source_immutable" else 0
+    found[where] ^= 1
+    anvil.call("anvil_setCode", address, "0x" + found.hex())
+    anvil.mine()
 
 
 def test_deploy__malformed_address__exits_2(anvil: Anvil, tmp_path: Path) -> None:
