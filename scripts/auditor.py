@@ -78,16 +78,20 @@ def sources(project: Path, as_json: bool, **given: Any) -> None:
 
     Exit code 1 where anything differs.
     """
-    from protocol.chain import connect, read_block
+    from protocol.chain import connect, disconnect, read_block
     from scripts.audit.rebuilding import check_sources, compile_sources
     from scripts.audit.report import Section, text_of
 
     with Session(given) as session:
         manifest = session.manifest
         web3 = connect(given["rpc_url"], manifest.chain_id)
-        compiled = compile_sources(project.resolve())
-        section = Section("sources")
-        check_sources(web3, manifest, read_block(web3, "latest").number, compiled, section)
+        try:
+            click.echo("compiling", err=True)
+            compiled = compile_sources(project.resolve())
+            section = Section("sources")
+            check_sources(web3, manifest, read_block(web3, "latest").number, compiled, section)
+        finally:
+            disconnect(web3)
     found = [
         {
             "code": item.code,

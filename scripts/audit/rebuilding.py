@@ -69,6 +69,8 @@ def check_sources(
 def compile_sources(project: Path) -> Mapping[str, Compiled]:
     """The project's contracts, compiled from nothing; by name. BadInput where its sources do not compile."""
     forge = project / "node_modules" / ".bin" / "forge"
+    if not forge.is_file():
+        raise BadInput(f"sources in {project}: expected forge at {forge}; run `make setup` there")
     with tempfile.TemporaryDirectory(prefix="gpgpu-sources-") as name:
         out = Path(name) / "out"
         command = [str(forge), "build", "contracts", "--ast", "--force", "--out", str(out)]

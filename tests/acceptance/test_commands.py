@@ -12,6 +12,7 @@ from protocol.structs import LeaseStatus
 from protocol.units import hex_bytes, to_hex
 from scripts.client import providing
 from scripts.client.offers import read_signed_offer
+from scripts.localnet.anvil import PROJECT
 from scripts.localnet.services import child_environment
 from scripts.localnet.waiting import await_value
 from tests.acceptance.conftest import Running, Shown
@@ -497,6 +498,13 @@ def test_audit__through_the_oracle__sees_all_that_a_renter_may(running: Running,
     without_key = running.gpgpu("audit", "replay", "--json", GPGPU_KEYSTORE="")
     assert without_key.exit_code == 0, without_key.output
     assert [item["what"] for item in json.loads(without_key.stdout)["not_checked"]] == ["artifacts"]
+
+
+def test_audit_sources__code_on_chain__is_what_they_compile_to(running: Running, tmp_path: Path) -> None:
+    shown = running.gpgpu("audit", "sources", "--project", str(PROJECT))
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.endswith("comparisons of code with sources, 0 differences\n")
+    refused(running.gpgpu("audit", "sources", "--project", str(tmp_path)), "expected forge")
 
 
 def test_child_environment__settings_of_other_commands__are_not_passed_on(
