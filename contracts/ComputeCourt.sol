@@ -158,10 +158,14 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         override
         returns (bytes32 disputeId)
     {
-        DisputeKey memory key;
-        key.leaseId = proof.leaseId;
-        key.proofHash = Hashing.hash(proof);
-        key.kind = DisputeKind.AVAILABILITY;
+        DisputeKey memory key = DisputeKey({
+            leaseId: proof.leaseId,
+            proofHash: Hashing.hash(proof),
+            kind: DisputeKind.AVAILABILITY,
+            receiptDigest: 0,
+            segment: 0,
+            challenger: address(0)
+        });
         return _challenge(key, terms, Phase.FIRST_DRAW);
     }
 

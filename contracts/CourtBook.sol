@@ -56,8 +56,10 @@ abstract contract CourtBook is ICourtBook, EIP712, ReentrancyGuardTransient {
     mapping(address account => uint256 amount) public override balanceOf;
     uint256 public override burned;
     mapping(bytes32 disputeId => Dispute) internal _disputes;
+    // slither-disable-next-line uninitialized-state (CourtProceedings writes them)
     mapping(bytes32 disputeId => Committee) internal _committees;
     mapping(bytes32 disputeId => Bisection) internal _bisections;
+    // slither-disable-next-line uninitialized-state (written by a pointer to one of them)
     mapping(bytes32 disputeId => mapping(uint32 drawBlock => mapping(uint8 member => Ballot))) internal
         _ballots;
 

@@ -49,6 +49,7 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
     function voteData(DisputeKey calldata key, uint8 member, bytes32 missingDigest, bytes calldata signature)
         external
         override
+        nonReentrant
     {
         if (key.kind == DisputeKind.AVAILABILITY) revert NoDataVote(key.kind);
         (bytes32 disputeId, Dispute storage dispute, Committee storage committee) = _seated(key, member);
@@ -64,7 +65,11 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
     }
 
     /// @inheritdoc ICourtProceedings
-    function commit(DisputeKey calldata key, uint8 member, bytes32 commitment) external override {
+    function commit(DisputeKey calldata key, uint8 member, bytes32 commitment)
+        external
+        override
+        nonReentrant
+    {
         (bytes32 disputeId, Dispute storage dispute, Committee storage committee) = _seated(key, member);
         (, uint256 commitUntil,) = _windows(key.kind, dispute.since);
         if (block.timestamp >= commitUntil) revert TooLate(commitUntil, block.timestamp);
@@ -82,6 +87,7 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
     function reveal(DisputeKey calldata key, uint8 member, Verdict calldata verdict, bytes32 salt)
         external
         override
+        nonReentrant
     {
         (bytes32 disputeId, Dispute storage dispute, Committee storage committee) = _seated(key, member);
         _requireRevealing(key.kind, dispute.since);

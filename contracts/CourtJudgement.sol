@@ -114,6 +114,8 @@ abstract contract CourtJudgement is CourtCommittee {
         _credit(disputeId, challenger, bondBack + _reward(slashed));
     }
 
+    // Penalties come first for the reason said at them; all that reads disputes here is guarded.
+    // slither-disable-next-line reentrancy-no-eth
     function _resolve(DisputeKey calldata key, Terms calldata terms, bool specGiven, bytes32 toleranceProfile)
         private
     {
