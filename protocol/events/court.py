@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from protocol.events.event import Event
-from protocol.structs import DisputeKey, JobReceipt, Outcome, Verdict
+from protocol.structs import DisputeKey, DisputeKind, JobReceipt, Outcome, Verdict
 from protocol.trace import TraceLeaf
-from protocol.units import Address, Digest, LeaseId
+from protocol.units import ZERO_ADDRESS, Address, Digest, LeaseId, ProofHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,19 @@ class Challenged(Event):
     dispute_id: Digest
     lease_id: LeaseId
     challenger: Address
-    key: DisputeKey
+    proof_hash: ProofHash
+    kind: DisputeKind
+    receipt_digest: Digest
+    segment: int
     draw_block: int
+
+    @property
+    def key(self) -> DisputeKey:
+        """The challenger is part of it in a bisection alone."""
+        challenger = self.challenger if self.kind is DisputeKind.BISECTION else ZERO_ADDRESS
+        return DisputeKey(
+            self.lease_id, self.proof_hash, self.kind, self.receipt_digest, self.segment, challenger
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +140,14 @@ class TraceRefuted(Event):
     dispute_id: Digest
     lease_id: LeaseId
     challenger: Address
-    key: DisputeKey
+    proof_hash: ProofHash
+    receipt_digest: Digest
+    index: int
+
+    @property
+    def key(self) -> DisputeKey:
+        kind = DisputeKind.TRACE
+        return DisputeKey(self.lease_id, self.proof_hash, kind, self.receipt_digest, self.index, ZERO_ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,22 @@ committee's fee; the market and the registry tell of the rest.
 from dataclasses import dataclass, field
 
 from protocol import events
+from protocol.abi import canonical_type, struct_fields
+from protocol.abi_bytes import abi_encode
+from protocol.keccak import keccak256
 from protocol.ledger.state import broken, expect, known
 from protocol.manifest import DeploymentManifest
-from protocol.structs import DisputeKind, Outcome
+from protocol.structs import DisputeKey, Outcome, abi_tuple
 from protocol.units import Address, Digest, LeaseId
 
 REWARD_PER_CENT = 30
 FEE_PER_CENT = 10
+
+
+def dispute_id_of(key: DisputeKey) -> Digest:
+    """keccak-256 of the key's ABI encoding."""
+    types = [canonical_type(field.component) for field in struct_fields("DisputeKey")]
+    return Digest(keccak256(abi_encode(types, abi_tuple(key))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +76,7 @@ class CourtState:
             case events.Challenged():
                 self._challenged(event)
             case events.TraceRefuted():
-                expect(event, "lease", event.lease_id, event.key.lease_id)
-                expect(event, "kind", DisputeKind.TRACE, event.key.kind)
+                expect(event, "dispute_id", dispute_id_of(event.key), event.dispute_id)
                 self.refuted.add(event.dispute_id)
             case events.DisputeResolved():
                 self._resolved(event)
@@ -91,7 +99,7 @@ class CourtState:
         self.paid[event.dispute_id] = self.paid.get(event.dispute_id, 0) + event.amount
 
     def _challenged(self, event: events.Challenged) -> None:
-        expect(event, "lease", event.lease_id, event.key.lease_id)
+        expect(event, "dispute_id", dispute_id_of(event.key), event.dispute_id)
         expect(event, "open before", False, event.dispute_id in self.disputes)
         self._take(event, event.challenger, self.challenge_bond)
         self.disputes[event.dispute_id] = DisputeEntry(event.dispute_id, event.lease_id, event.challenger)

@@ -8,7 +8,7 @@ import pytest
 
 from protocol import events as ev
 from protocol.errors import InvariantBroken
-from protocol.ledger.court import CourtState
+from protocol.ledger.court import CourtState, dispute_id_of
 from protocol.ledger.quorum import QuorumState
 from protocol.ledger.state import unit_id_of
 from protocol.structs import DisputeKey, DisputeKind, GpuAttestation, Outcome
@@ -168,10 +168,12 @@ def test_quorum__events_of_others__change_nothing() -> None:
 
 
 CHALLENGE = MANIFEST.parameters.challenge_bond
-LEASE, DISPUTE, TRACE = LeaseId(b"\x21" * 32), Digest(b"\x22" * 32), Digest(b"\x23" * 32)
-KEY = DisputeKey(LEASE, ProofHash(b"\x24" * 32), DisputeKind.JOB, ZERO_DIGEST, 0, ZERO_ADDRESS)
-OPENED = ev.Challenged(AT, DISPUTE, LEASE, ALICE, KEY, 9)
-REFUTED = ev.TraceRefuted(AT, TRACE, LEASE, BOB, replace(KEY, kind=DisputeKind.TRACE))
+LEASE, PROOF = LeaseId(b"\x21" * 32), ProofHash(b"\x24" * 32)
+KEY = DisputeKey(LEASE, PROOF, DisputeKind.JOB, ZERO_DIGEST, 0, ZERO_ADDRESS)
+DISPUTE = dispute_id_of(KEY)
+TRACE = dispute_id_of(replace(KEY, kind=DisputeKind.TRACE, segment=5))
+OPENED = ev.Challenged(AT, DISPUTE, LEASE, ALICE, PROOF, DisputeKind.JOB, ZERO_DIGEST, 0, 9)
+REFUTED = ev.TraceRefuted(AT, TRACE, LEASE, BOB, PROOF, ZERO_DIGEST, 5)
 
 
 def court(*events: ev.Event) -> CourtState:
@@ -192,7 +194,10 @@ def test_challenge__bond__leaves_the_balance_and_stays_owed() -> None:
     assert state.owed_units == CHALLENGE + 10
     refused(state, OPENED, "open before")
     refused(court(), replace(OPENED, challenger=BOB), "at most 0")
-    refused(court(), replace(OPENED, lease_id=LeaseId(bytes(32))), "lease")
+    refused(court(), replace(OPENED, lease_id=LeaseId(bytes(32))), "dispute_id")
+    refused(court(), replace(OPENED, kind=DisputeKind.BISECTION), "dispute_id")
+    bisection = dispute_id_of(replace(KEY, kind=DisputeKind.BISECTION, challenger=ALICE))
+    court(replace(OPENED, dispute_id=bisection, kind=DisputeKind.BISECTION))
 
 
 def test_challenge_lost__bond__is_paid_and_burned_to_the_unit() -> None:
@@ -229,7 +234,7 @@ def test_refuted_trace__without_a_bond__pays_the_reward() -> None:
     state = court(REFUTED, ev.Credited(AT, BOB, TRACE, 300))
     state.apply(ended)
     assert (state.balances[BOB], state.ended, state.refuted) == (300, 1, set())
-    refused(court(), replace(REFUTED, key=KEY), "kind")
+    refused(court(), replace(REFUTED, index=6), "dispute_id")
 
 
 def test_dispute__unknown_or_ended__pays_nothing_and_ends_no_more() -> None:
