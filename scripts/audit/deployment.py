@@ -1,7 +1,7 @@
 """The deployment itself: its chain, its code, its immutables, and what its owner has set."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict
 
 from web3 import Web3
 
@@ -9,7 +9,7 @@ from protocol.abi_bytes import abi_encode
 from protocol.chain import rpc
 from protocol.contracts import Market, Quorum
 from protocol.keccak import keccak256
-from protocol.manifest import DeploymentManifest, DeploymentParameters
+from protocol.manifest import DeploymentManifest
 from protocol.units import ZERO_ADDRESS, Address
 from scripts.audit.history import History
 from scripts.audit.reading import Reader
@@ -71,7 +71,7 @@ def immutables_of(manifest: DeploymentManifest) -> Mapping[tuple[str, Address], 
         "REGISTRY": manifest.registry,
         "QUORUM": manifest.quorum,
         "STAKE_TOKEN": manifest.stake_token,
-        "DISPUTE_MAX_SECONDS": dispute_seconds(vars_of(parameters)),
+        "DISPUTE_MAX_SECONDS": dispute_seconds(asdict(parameters)),
         **{name.upper(): getattr(parameters, name) for name in COURT_PARAMETERS},
     }
     return {
@@ -105,10 +105,6 @@ def market_parameters_hash(manifest: DeploymentManifest) -> bytes:
         *(parameters.challenge_seconds, parameters.proof_grace_seconds, parameters.answer_seconds),
     )
     return keccak256(abi_encode((*["address"] * 6, *["uint32"] * 3), values))
-
-
-def vars_of(parameters: DeploymentParameters) -> Mapping[str, int]:
-    return {field.name: getattr(parameters, field.name) for field in fields(parameters)}
 
 
 def check_settings(web3: Web3, history: History, section: Section) -> None:

@@ -8,7 +8,7 @@ from web3 import Web3
 from protocol.chain import read_block
 from protocol.errors import BadInput, ChainUnavailable, ProtocolError, RetryableError
 from protocol.manifest import DeploymentManifest
-from scripts.audit import artifacts, deployment, history, judges, market, money, proofs, registry
+from scripts.audit import artifacts, deployment, history, judges, market, money, proofs, registry, transfers
 from scripts.audit.history import History
 from scripts.audit.proofs import ProvenWork
 from scripts.audit.report import NotChecked, Report, Section
@@ -26,7 +26,7 @@ STATE_CHECKS: Sequence[tuple[str, StateCheck]] = (
     ("quorum", judges.check_quorum),
     ("court", judges.check_court),
     ("balances", money.check_balances),
-    ("transfers", money.check_transfers),
+    ("transfers", transfers.check_transfers),
 )
 
 
