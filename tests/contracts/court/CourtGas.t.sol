@@ -1,60 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {
-    DisputeKey,
-    ProvenLeaf,
-    ProvenReceipt,
-    Ruling,
-    Verdict
-} from "../../../contracts/interfaces/ICourtBook.sol";
-import { TraceLeaf } from "../../../contracts/libraries/Types.sol";
+import { DisputeKey, ProvenLeaf, ProvenReceipt, Ruling } from "../../../contracts/interfaces/ICourtBook.sol";
+import { Terms, TraceLeaf } from "../../../contracts/libraries/Types.sol";
 import { CourtBase } from "./CourtBase.sol";
 
-contract CourtGasTest is CourtBase {
-    function test_WhenATraceOf256LeavesIsDisputed() external {
-        skip(CHALLENGE_SECONDS);
-        market.settle(terms);
-        postDefault(256);
+/// @title What a dispute costs, under the conditions of tests/contracts/Gas.t.sol
+/// @notice One segment of 256 leaves; a committee of five of one mind. Resolving pays each of them.
+abstract contract CourtGasScenarios is CourtBase {
+    string internal group;
+
+    function test_GasOfADispute() external {
         TraceLeaf[] memory leaves = traceOf(256);
         ProvenLeaf memory claimed = provenLeaf(leaves, 101);
         ProvenReceipt memory proven_ = proven();
         vm.prank(CHALLENGER);
         court.challengeSegment(terms, proof, proven_, 101, leaves[100], claimed);
-        _expectAtMost("challengeSegment", 115_000);
+        vm.snapshotGasLastCall(group, "challenge");
         DisputeKey memory key = segmentKey(101);
-        vm.roll(uint256(court.disputeOf(idOf(key)).drawBlock) + 1);
-        proceedings.draw(key, terms);
-        _expectAtMost("draw", 190_000);
-        commitAs(membersOf(key)[0], key, verdict(Ruling.STANDS));
-        _expectAtMost("commit", 80_000);
-        uint256 snapshot = vm.snapshotState();
-        judgeRest(key, verdict(Ruling.STANDS));
-        resolve(key);
-        _expectAtMost("resolve, stands", 320_000);
-        assertTrue(vm.revertToState(snapshot));
-        judgeRest(key, verdict(Ruling.REFUTED));
+        drawCommittee(key);
+        judgeDrawn(key, all(verdict(Ruling.REFUTED), 5));
         resolveRefuted(key);
-        _expectAtMost("resolve, refuted", 400_000);
+        vm.snapshotGasLastCall(group, "slash");
     }
+}
 
-    /// The first of five has committed.
-    function judgeRest(DisputeKey memory key, Verdict memory others) private {
-        uint8[] memory members = membersOf(key);
-        for (uint256 i = 1; i < members.length; ++i) {
-            commitAs(members[i], key, others);
+/// @notice Steady state: renter, challenger, arbiters and court were paid before, and stake was burned before.
+contract CourtGasTest is CourtGasScenarios {
+    function setUp() public override {
+        super.setUp();
+        group = "steady";
+        for (uint256 i = 0; i < operators.length; ++i) {
+            fund(operators[i], 1);
         }
-        skipTo(commitUntil(key));
-        reveal(members[0], key, verdict(Ruling.STANDS));
-        for (uint256 i = 1; i < members.length; ++i) {
-            reveal(members[i], key, others);
-        }
-        _expectAtMost("reveal", 90_000);
+        DisputeKey memory key = challengeJob();
+        judge(key, all(verdict(Ruling.REFUTED), 5));
+        resolveRefuted(key);
+        market.close(terms);
+        Terms memory next = defaultTerms();
+        next.offer.validUntil = next.start;
+        leaseId = openLease(next);
+        terms = next;
+        skip(CLAIM);
+        postDefault(256);
     }
+}
 
-    function _expectAtMost(string memory call, uint256 gas) private {
-        uint256 used = vm.lastCallGas().gasTotalUsed;
-        emit log_named_uint(call, used);
-        assertLe(used, gas, call);
+/// @notice First time: nobody was ever paid, nothing was ever slashed.
+contract CourtGasFirstTimeTest is CourtGasScenarios {
+    function setUp() public override {
+        super.setUp();
+        group = "first_time";
+        skip(CHALLENGE_SECONDS);
+        market.settle(terms);
+        postDefault(256);
     }
 }
