@@ -7,7 +7,7 @@ import httpx2
 
 from protocol import evidence
 from protocol.accrual import scheduled_seconds
-from protocol.events import ProofPosted, decode
+from protocol.events import ProofPosted, decode, emitters
 from protocol.logs import fetch_logs
 from protocol.units import parse_address, to_hex
 from tests.anvil import Anvil, Deployment, deploy
@@ -27,7 +27,8 @@ def posted(scene: Scene) -> list[ProofPosted]:
     deployment = scene.rental.deployment
     manifest = deployment.manifest
     logs = fetch_logs(deployment.anvil.web3, [manifest.market], manifest.block_number, _head(deployment))
-    return [event for log in logs if isinstance(event := decode(log), ProofPosted)]
+    ours = emitters(manifest)
+    return [event for log in logs if isinstance(event := decode(log, ours), ProofPosted)]
 
 
 def _head(deployment: Deployment) -> int:
