@@ -75,7 +75,7 @@ class Court(Contract):
         return self._read(block, "disputeIdOf", key)
 
     def dispute_of(self, dispute_id: bytes, block: BlockTag = "latest") -> Dispute:
-        challenger, since, draw_block, phase, _ = self._read(block, "disputeOf", dispute_id)
+        challenger, since, draw_block, phase = self._read(block, "disputeOf", dispute_id)
         return Dispute(address_within(challenger), since, draw_block, Phase(phase))
 
     def committee_of(self, dispute_id: bytes, block: BlockTag = "latest") -> Committee:
