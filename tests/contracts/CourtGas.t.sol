@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { DisputeKey, ProvenLeaf, ProvenReceipt, Ruling } from "../../../contracts/interfaces/ICourtBook.sol";
-import { Terms, TraceLeaf } from "../../../contracts/libraries/Types.sol";
-import { CourtBase } from "./CourtBase.sol";
+import { DisputeKey, ProvenLeaf, ProvenReceipt, Ruling } from "../../contracts/interfaces/ICourtBook.sol";
+import { Terms, TraceLeaf } from "../../contracts/libraries/Types.sol";
+import { CourtBase } from "./court/CourtBase.sol";
 
 /// @title What a dispute costs, under the conditions of tests/contracts/Gas.t.sol
 /// @notice One segment of 256 leaves; a committee of five of one mind. Resolving pays each of them.
