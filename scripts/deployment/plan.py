@@ -8,7 +8,7 @@ import click
 
 from protocol.errors import BadInput
 from protocol.manifest import DeploymentParameters
-from protocol.units import ZERO_ADDRESS, Address, parse_address
+from protocol.units import ZERO_ADDRESS, Address, Seconds, parse_address
 
 STAKE_DECIMALS: Final = 18
 STAKE_UNIT: Final = 10**STAKE_DECIMALS
@@ -71,7 +71,8 @@ def plan_of(chosen: Mapping[str, Any], deployer: Address, is_development: bool) 
         if missing:
             raise click.UsageError(f"a deployment on a public network must be given {', '.join(missing)}")
     # A member stays bonded for longer than any dispute that it was drawn for.
-    exit_seconds = chosen["exit_seconds"] or dispute_seconds(values) + values["rotation_seconds"]
+    exit_seconds = Seconds(chosen["exit_seconds"] or dispute_seconds(values) + values["rotation_seconds"])
+    _require_sound(values, exit_seconds)
     extra = {name: chosen[name] for name in ("fee_bps", "timelock_seconds")}
     wrapped_native = chosen["wrapped_native"]
     if wrapped_native is None and not is_development:
@@ -85,6 +86,16 @@ def plan_of(chosen: Mapping[str, Any], deployer: Address, is_development: bool) 
         wrapped_native=wrapped_native,
         members=chosen["members"],
     )
+
+
+def _require_sound(values: Mapping[str, int], exit_seconds: int) -> None:
+    """What constructors refuse, before anything is paid for. UsageError."""
+    if exit_seconds < dispute_seconds(values):
+        raise click.UsageError(f"--exit-seconds: expected at least a dispute's {dispute_seconds(values)}")
+    if values["proof_grace_seconds"] < values["challenge_seconds"]:
+        raise click.UsageError("--proof-grace-seconds: expected at least --challenge-seconds")
+    if values["committee_size"] % 2 == 0:
+        raise click.UsageError("--committee-size: expected an odd number")
 
 
 def _address(context: click.Context, parameter: click.Parameter, value: Any) -> Any:

@@ -16,6 +16,7 @@ WINDOWS = ("draw", "data", "commit", "reveal", "clock")
 COMPLETE = (
     *("--stake-token", STAKE, "--payment-token", DOLLAR, "--threshold", "3", "--committee-size", "5"),
     *(word for name in (*PERIODS, *WINDOWS) for word in (f"--{name}-seconds", "3600")),
+    *("--exit-seconds", str(2 * 3600 + 8 * 3600 + 3600)),
     *(
         "--draw-delay-blocks",
         "4",
@@ -81,6 +82,9 @@ def test_plan_of__public_network__must_be_given_everything() -> None:
         ("--fee-bps", "301"),
         ("--challenge-seconds", "0"),
         ("--threshold", "65"),
+        ("--committee-size", "4"),
+        ("--exit-seconds", "74"),
+        ("--proof-grace-seconds", "7"),
     ],
 )
 def test_plan_options__out_of_range__are_refused(arguments: tuple[str, ...]) -> None:
