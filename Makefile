@@ -16,7 +16,7 @@ pip := -m pip --disable-pip-version-check install -qq
 uv_version := 0.13.9
 supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 
-.PHONY: help setup demo devnet test check format abi gas mutants bench nightly lock clean clean-all
+.PHONY: help setup demo devnet test check format abi gas mutants bench nightly prove lock clean clean-all
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,11 +69,15 @@ nightly: setup ## Run the tests with many more random cases
 	FOUNDRY_PROFILE=nightly forge test
 	$(python) -m pytest --hypothesis-profile=nightly
 
+prove: setup .venv-halmos/.complete ## Prove accrual and rounding for all inputs
+	@.venv-halmos/bin/python tests/contracts/symbolic/prove.py
+
 lock: .venv/.complete .venv-lock/.complete ## Renew the lock files (LOCK_FLAGS=--upgrade for newer versions)
 	.venv-lock/bin/uv pip compile $(lock_flags) --all-extras --no-emit-package torch \
 	    --override locks/overrides.in pyproject.toml locks/extra.in -o locks/requirements.lock
 	.venv-lock/bin/uv pip compile $(lock_flags) -c locks/requirements.lock locks/build.in -o locks/build.lock
 	.venv-lock/bin/uv pip compile $(lock_flags) locks/slither.in -o locks/slither.lock
+	.venv-lock/bin/uv pip compile $(lock_flags) locks/halmos.in -o locks/halmos.lock
 	npm install --package-lock-only --ignore-scripts
 
 lock_flags = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -84,7 +88,7 @@ clean: ## Remove what builds and tests left behind
 	find protocol oracle worker scripts tests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 clean-all: clean ## Remove what was installed too
-	rm -rf .venv .venv-slither .venv-lock node_modules
+	rm -rf .venv .venv-slither .venv-halmos .venv-lock node_modules
 
 # A stamp is written last, so an interrupted step is repeated; it lies inside what it vouches for.
 
@@ -134,6 +138,12 @@ node_modules/.complete: package-lock.json package.json .npmrc | .venv/.packages
 	@echo "Installing slither"
 	@$(python) -m venv --clear .venv-slither
 	@.venv-slither/bin/python $(pip) --require-hashes -r locks/slither.lock
+	@touch $@
+
+.venv-halmos/.complete: locks/halmos.lock | .venv/.created
+	@echo "Installing halmos"
+	@$(python) -m venv --clear .venv-halmos
+	@.venv-halmos/bin/python $(pip) --require-hashes -r locks/halmos.lock
 	@touch $@
 
 .venv-lock/.complete: | .venv/.created

@@ -13,23 +13,31 @@ library WeeklyHours {
     function scheduled(uint168 mask, uint256 from, uint256 to) internal pure returns (uint256) {
         if (to <= from) return 0;
         if (mask == ALWAYS) return to - from;
-        return _sinceEpoch(mask, to) - _sinceEpoch(mask, from);
+        return sinceEpoch(mask, to) - sinceEpoch(mask, from);
     }
 
     /// Scheduled seconds from the Monday before the epoch to `instant`.
-    function _sinceEpoch(uint168 mask, uint256 instant) private pure returns (uint256 total) {
+    function sinceEpoch(uint168 mask, uint256 instant) internal pure returns (uint256) {
         uint256 shifted = instant + EPOCH_OFFSET;
         uint256 inWeek = shifted % WEEK;
-        uint256 hour = inWeek / 1 hours;
-        // slither-disable-next-line divide-before-multiply (whole weeks are meant)
-        uint256 hoursOfWeeks = shifted / WEEK * _popcount(mask); // forge-lint: disable-line(divide-before-multiply)
-        uint256 wholeHours = hoursOfWeeks + _popcount(mask & ((uint256(1) << hour) - 1));
-        total = wholeHours * 1 hours;
-        if ((mask >> hour) & 1 == 1) total += inWeek % 1 hours;
+        return sinceMonday(mask, shifted / WEEK, inWeek / 1 hours, inWeek % 1 hours);
+    }
+
+    /// Scheduled seconds from a Monday to `second` of `hour` of the week that comes `week` weeks later.
+    function sinceMonday(uint168 mask, uint256 week, uint256 hour, uint256 second)
+        internal
+        pure
+        returns (uint256 total)
+    {
+        // No more than all the seconds since that Monday, which their caller holds in one word.
+        unchecked {
+            total = (week * popcount(mask) + popcount(mask & ((uint256(1) << hour) - 1))) * 1 hours;
+            total += ((mask >> hour) & 1) * second;
+        }
     }
 
     /// Number of ones, by adding neighbouring fields of doubling width.
-    function _popcount(uint256 x) private pure returns (uint256) {
+    function popcount(uint256 x) internal pure returns (uint256) {
         // No addition here can carry out of its field: a field of w bits counts at most w ones.
         unchecked {
             x -= (x >> 1) & 0x5555555555555555555555555555555555555555555555555555555555555555;
