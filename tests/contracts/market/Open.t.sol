@@ -37,9 +37,12 @@ contract OpenTest is Base {
     }
 
     function test_RevertWhen_FeeIsNotOfToday() external {
-        vm.prank(OWNER);
-        amendments.setToken(address(token), true, 150);
-        _expectRevertOf(abi.encodeWithSelector(ILeaseBook.FeeMismatch.selector, 150, FEE_BPS));
+        uint16[2] memory today = [FEE_BPS - 1, FEE_BPS + 1];
+        for (uint256 i = 0; i < today.length; ++i) {
+            vm.prank(OWNER);
+            amendments.setToken(address(token), true, today[i]);
+            _expectRevertOf(abi.encodeWithSelector(ILeaseBook.FeeMismatch.selector, today[i], FEE_BPS));
+        }
     }
 
     function test_RevertWhen_OfferIsNotListed() external {
