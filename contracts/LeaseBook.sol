@@ -15,6 +15,7 @@ import { ILeaseBook } from "./interfaces/ILeaseBook.sol";
 import { IOracleQuorum } from "./interfaces/IOracleQuorum.sol";
 import { IProviderRegistry } from "./interfaces/IProviderRegistry.sol";
 import { IWrappedNative } from "./interfaces/IWrappedNative.sol";
+import { Accrual } from "./libraries/Accrual.sol";
 import { ExactTransfer } from "./libraries/ExactTransfer.sol";
 import { Hashing } from "./libraries/Hashing.sol";
 import {
@@ -56,7 +57,6 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
     uint16 public constant override MAX_FEE_BPS = 300;
     uint32 public constant override MAX_START_DELAY_SECONDS = 7 days;
     uint32 public constant override HORIZON_SECONDS = 400 days;
-    uint256 internal constant BPS = 10_000;
 
     bytes32 public immutable override PARAMETERS_HASH;
     IProviderRegistry public immutable override REGISTRY;
@@ -192,9 +192,8 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         lease.pendingSeconds = 0;
         lease.matureOffset = 0;
 
-        uint256 gross = _grossPay(terms, settled);
-        fee = (gross * terms.feeBps / BPS - grossBefore * terms.feeBps / BPS).toUint96();
-        pay = (gross - grossBefore).toUint96() - fee;
+        (uint256 payNow, uint256 feeNow) = Accrual.split(grossBefore, _grossPay(terms, settled), terms.feeBps);
+        (pay, fee) = (payNow.toUint96(), feeNow.toUint96());
         address token = terms.offer.token;
         if (pay != 0) creditOf[token][terms.offer.provider] += pay;
         if (fee != 0) feesOf[token] += fee;
@@ -320,12 +319,12 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
     /// ceil(price x scheduled / 3600): the end is always funded.
     function _depositFor(Terms calldata terms, uint256 end) internal pure returns (uint96) {
         uint256 scheduled = WeeklyHours.scheduled(terms.weeklyHours, terms.start, end);
-        return Math.ceilDiv(uint256(terms.offer.pricePerHour) * scheduled, 1 hours).toUint96();
+        return Accrual.deposit(terms.offer.pricePerHour, scheduled.toUint32()).toUint96();
     }
 
     /// Pay and fee together for so many proven seconds since the start, rounded down.
-    function _grossPay(Terms calldata terms, uint256 provenSeconds) internal pure returns (uint256) {
-        return uint256(terms.offer.pricePerHour) * provenSeconds / 1 hours;
+    function _grossPay(Terms calldata terms, uint32 provenSeconds) internal pure returns (uint256) {
+        return Accrual.gross(terms.offer.pricePerHour, provenSeconds);
     }
 
     function _requireOffered(Offer calldata offer, bytes32 offerHash, bytes calldata offerSignature) private {

@@ -9,6 +9,7 @@ import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { LeaseBook, MarketParameters } from "./LeaseBook.sol";
 import { ILeaseBook } from "./interfaces/ILeaseBook.sol";
 import { ILeaseMarket } from "./interfaces/ILeaseMarket.sol";
+import { Accrual } from "./libraries/Accrual.sol";
 import { ExactTransfer } from "./libraries/ExactTransfer.sol";
 import { Hashing } from "./libraries/Hashing.sol";
 import {
@@ -339,6 +340,7 @@ contract LeaseMarket is ILeaseMarket, LeaseBook {
         uint256 owed = scheduled;
         if (lease.flags & LeaseFlags.AMENDED != 0) owed += lease.penaltySeconds;
         if (owed == 0) return 0;
-        return (uint256(terms.offer.bond) * (owed - lease.settledSeconds) / owed).toUint96();
+        uint256 unserved = owed - lease.settledSeconds;
+        return Accrual.compensation(terms.offer.bond, owed.toUint32(), unserved.toUint32()).toUint96();
     }
 }

@@ -27,6 +27,9 @@ _QUICK: Final = {
     "FOUNDRY_INVARIANT_RUNS": "3",
     "FOUNDRY_INVARIANT_DEPTH": "48",
     "FORGE_SNAPSHOT_CHECK": "false",
+    # Only the mutant and what inherits it is compiled anew, and quickly.
+    "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+    "FOUNDRY_OPTIMIZER": "false",
 }
 _COPIED: Final = ("contracts", "tests/contracts", "tests/vectors", "tests/benchmarks/gas", "foundry.toml")
 _LINKED: Final = ("node_modules", "scripts")
