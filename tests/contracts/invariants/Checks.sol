@@ -10,7 +10,7 @@ import {
     LeaseState,
     LeaseStatus,
     Offer,
-    OfferKind
+    PostedOrder
 } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 import { Handler } from "./Handler.sol";
@@ -73,7 +73,7 @@ abstract contract Checks is Base {
         _check9_BondIsLostOnce(shadow);
         _check10_SettlingOftenEqualsSettlingOnce(shadow);
         if (shadow.status == LeaseStatus.CLOSED) _check2_ClosedLeasesAddUp(shadow, state);
-        else _check4_ProvenAndFundedAsScheduled(shadow, state, handler.lastPostOf(index));
+        else _check4_ProvenAndFundedAsScheduled(shadow, state);
         _check3_CreditsAreWithdrawnOnce(shadow);
     }
 
@@ -92,14 +92,22 @@ abstract contract Checks is Base {
         _checkCompensation(shadow.renter);
     }
 
-    function _check4_ProvenAndFundedAsScheduled(
-        Shadow memory shadow,
-        LeaseState memory state,
-        uint256 lastPost
-    ) private view {
-        uint256 start = shadow.terms.start;
+    function _check4_ProvenAndFundedAsScheduled(Shadow memory shadow, LeaseState memory state) private view {
+        _checkState(shadow, state);
         uint256 price = shadow.terms.offer.pricePerHour;
         uint256 scheduled = market.scheduledSeconds(shadow.terms.weeklyHours, shadow.terms.start, shadow.end);
+        if (shadow.maturesAt != 0) assertGe(state.pendingSeconds, state.settledSeconds);
+        else assertEq(state.pendingSeconds, 0);
+        assertLe(state.pendingSeconds, scheduled, "pending within schedule");
+        assertLe(state.settledSeconds, scheduled, "settled within schedule");
+        assertLe(scheduled, shadow.end - shadow.terms.start, "schedule within the lease");
+        assertGe(uint256(state.deposit) * 3600, price * scheduled, "funded");
+        assertLe((shadow.paid + shadow.fees) * 3600, price * shadow.settledSeconds, "pay");
+    }
+
+    /// What is stored is what the events told.
+    function _checkState(Shadow memory shadow, LeaseState memory state) private view {
+        uint256 start = shadow.terms.start;
         assertEq(uint8(state.status), uint8(shadow.status), "status");
         assertEq(start + state.endOffset, shadow.end, "end");
         assertEq(state.deposit, shadow.deposit, "deposit");
@@ -108,23 +116,20 @@ abstract contract Checks is Base {
         assertEq(state.matureOffset == 0 ? 0 : start + state.matureOffset, shadow.maturesAt, "maturity");
         assertEq(state.openDisputes, shadow.disputes, "disputes");
         assertEq(state.proofHash, shadow.proofHash, "proof");
+        assertEq(state.renterOverride, shadow.transfers == 0 ? address(0) : shadow.renter, "renter");
         assertEq(state.penaltySeconds, shadow.penaltySeconds, "penalty");
+        uint256 lastPost = state.lastPostOffset == 0 ? 0 : start + state.lastPostOffset;
+        assertEq(lastPost, shadow.movedLastPost, "last post");
         assertEq(state.transfers, shadow.transfers, "transfers");
         assertEq(state.hops, shadow.hops, "hops");
         assertEq(state.flags & LeaseFlags.CLOSING != 0, shadow.closing, "closing");
         assertEq(state.flags & LeaseFlags.PROVIDER_FAILED != 0, shadow.failed, "failed");
         assertEq(state.flags & LeaseFlags.BOND_SLASHED != 0, shadow.bondSlashed, "bond slashed");
         assertEq(state.flags & LeaseFlags.HOURS_RELEASED == 0, shadow.hoursHeld, "hours held");
-        assertEq(market.postedOrderOf(shadow.leaseId).orderDigest, shadow.order, "order");
-        if (shadow.maturesAt != 0) assertGe(state.pendingSeconds, state.settledSeconds);
-        else assertEq(state.pendingSeconds, 0);
-        assertLe(state.pendingSeconds, scheduled, "pending within schedule");
-        assertLe(state.settledSeconds, scheduled, "settled within schedule");
-        assertLe(scheduled, shadow.end - start, "schedule within the lease");
-        assertGe(uint256(state.deposit) * 3600, price * scheduled, "funded");
-        assertLe((shadow.paid + shadow.fees) * 3600, price * shadow.settledSeconds, "pay");
-        // It bounds how long a lease can be held open: the end, one dispute's extension, the last proof's window.
-        assertGe(lastPost, uint256(shadow.end) + PROOF_GRACE_SECONDS, "last post");
+        PostedOrder memory order = market.postedOrderOf(shadow.leaseId);
+        assertEq(order.orderDigest, shadow.order, "order");
+        assertEq(order.answerBy, shadow.answerBy, "answer by");
+        assertEq(order.lostSeconds, shadow.lostSeconds, "seconds lost");
     }
 
     function _check5_HoursAreBookedOnce(bytes32 unit) private view {

@@ -29,7 +29,7 @@ abstract contract CourtSide is Predictions, Receipts {
     uint256 private constant DIVIDED = 2;
     uint256 private constant UNDECIDED = 3;
     uint256 private constant ABSENT = 4;
-    uint256 private constant BEHAVIOURS = 8;
+    uint256 private constant BEHAVIOURS = 6;
     bytes32 private constant SALT = "salt";
 
     function dispute(uint256 pick, uint256 seed) external acting(seed) {
@@ -39,6 +39,8 @@ abstract contract CourtSide is Predictions, Receipts {
         if (shadow.lastProof.leaseId == 0) return;
         address challenger = (seed >> 8) % 2 == 0 ? shadow.renter : verifier;
         uint256 kind = shadow.receipted ? seed % 8 : 0;
+        // Some see two things wrong, or break the lease over an open dispute.
+        if ((seed >> 16) % 2 == 0) _challenge(shadow, DisputeKind.AVAILABILITY, verifier);
         if (kind == 7) return _refuteTrace(shadow, challenger);
         if (kind < 3) _challenge(shadow, DisputeKind.AVAILABILITY, challenger);
         else if (kind < 6) _challenge(shadow, DisputeKind.JOB, challenger);

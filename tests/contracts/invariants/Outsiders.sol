@@ -37,7 +37,7 @@ abstract contract Outsiders is ProviderSide, SuccessionSide, CourtSide, AnyoneSi
             _attackOwner();
             _attackStakes(seed >> 8);
             _attackCourt(seed >> 8);
-            if (_shadows.length != 0) _attackLease((seed >> 8) % _shadows.length);
+            if (_shadows.length != 0) _attackLease(_pickBreached(seed >> 8));
             ++calls["attack"];
         }
         assertEq(everything(), before, "somebody touched what is not theirs");
@@ -194,6 +194,16 @@ abstract contract Outsiders is ProviderSide, SuccessionSide, CourtSide, AnyoneSi
         _mustFail(market, abi.encodeCall(ILeaseMarket.open, (terms, "")));
         vm.stopPrank();
         _replay(shadow);
+    }
+
+    /// A breached lease, or any.
+    function _pickBreached(uint256 pick) private view returns (uint256 index) {
+        uint256 count = _shadows.length;
+        for (uint256 i = 0; i < count; ++i) {
+            index = (pick % count + i) % count;
+            if (_shadows[index].status == LeaseStatus.BREACHED) return index;
+        }
+        return pick % count;
     }
 
     function _attackAsCourt(Shadow storage shadow) private {

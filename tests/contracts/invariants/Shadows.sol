@@ -77,7 +77,7 @@ abstract contract Shadows is Test {
     /// Of each provider.
     uint256 public constant UNITS = 4;
     uint256 public constant ARBITERS = 4;
-    uint256 internal constant MAX_LEASES = 128;
+    uint256 internal constant MAX_LEASES = 180;
     bytes32 internal constant GPU_CLASS = "RTX 4090";
 
     LeaseMarket public immutable MARKET;
