@@ -26,6 +26,7 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
     using ExactTransfer for IERC20;
 
     uint256 public constant MAX_GANG = 32;
+    uint256 public constant MAX_FAILURE_AGE_SECONDS = 1 days;
 
     constructor(MarketParameters memory parameters) LeaseBook(parameters) { }
 
@@ -200,21 +201,27 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
             if (failure.outage.leaseId != leaseId) {
                 revert LeaseMismatch(leaseId, failure.outage.leaseId);
             }
-            if (failure.outage.since > block.timestamp) revert ProviderHasNotFailed(leaseId);
+            _requireRecent(leaseId, failure.outage.since);
             QUORUM.requireQuorum(Hashing.hash(failure.outage), failure.quorumSignatures);
             return true;
         }
         if (failure.yielded.since != 0) {
             if (failure.yielded.leaseId != leaseId) revert LeaseMismatch(leaseId, failure.yielded.leaseId);
-            if (terms.offer.kind != OfferKind.IDLE || failure.yielded.since > block.timestamp) {
-                revert ProviderHasNotFailed(leaseId);
-            }
+            if (terms.offer.kind != OfferKind.IDLE) revert ProviderHasNotFailed(leaseId);
+            _requireRecent(leaseId, failure.yielded.since);
             bytes32 digest = _hashTypedDataV4(Hashing.hash(failure.yielded));
             _requireValid(REGISTRY.workerOf(terms.offer.unitId), digest, failure.workerSignature);
             return false;
         }
         if (lease.flags & LeaseFlags.PROVIDER_FAILED == 0) revert ProviderHasNotFailed(leaseId);
         return false;
+    }
+
+    /// What lasts longer must be signed anew: else a provider that came back could still be left.
+    function _requireRecent(bytes32 leaseId, uint256 since) private view {
+        if (since > block.timestamp || since + MAX_FAILURE_AGE_SECONDS < block.timestamp) {
+            revert ProviderHasNotFailed(leaseId);
+        }
     }
 
     function _requireDeal(

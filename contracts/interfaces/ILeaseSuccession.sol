@@ -6,6 +6,7 @@ import { ILeaseBook } from "./ILeaseBook.sol";
 import { QuorumSignature } from "./IOracleQuorum.sol";
 
 /// What shows that a lease's provider has failed: exactly one part is filled, or none after the provider's notice.
+/// `since` lies at most a day back.
 struct FailureProof {
     /// Zero since: none.
     Yield yielded;

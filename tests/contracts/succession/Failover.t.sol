@@ -295,6 +295,19 @@ contract FailoverTest is QuorumBase {
         _failover(failure);
     }
 
+    function test_RevertWhen_YieldIsOfMoreThanADayAgo() external {
+        _makeIdle();
+        FailureProof memory failure = yieldProof(leaseId, vm.getBlockTimestamp() - 1 days - 1);
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.ProviderHasNotFailed.selector, leaseId));
+        _failover(failure);
+    }
+
+    function test_WhenYieldIsADayOld() external {
+        _makeIdle();
+        _failover(yieldProof(leaseId, vm.getBlockTimestamp() - 1 days));
+        assertGt(stateOf(terms).flags & LeaseFlags.FAILED_OVER, 0);
+    }
+
     function test_RevertWhen_YieldIsOfTheFuture() external {
         _makeIdle();
         FailureProof memory failure = yieldProof(leaseId, vm.getBlockTimestamp() + 1);
@@ -329,6 +342,17 @@ contract FailoverTest is QuorumBase {
             abi.encodeWithSelector(ILeaseBook.LeaseMismatch.selector, leaseId, bytes32("another"))
         );
         _failover(failure);
+    }
+
+    function test_RevertWhen_OutageIsOfMoreThanADayAgo() external {
+        FailureProof memory failure = outageProof(leaseId, vm.getBlockTimestamp() - 1 days - 1);
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.ProviderHasNotFailed.selector, leaseId));
+        _failover(failure);
+    }
+
+    function test_WhenOutageIsADayOld() external {
+        _failover(outageProof(leaseId, vm.getBlockTimestamp() - 1 days));
+        assertGt(stateOf(terms).flags & LeaseFlags.FAILED_OVER, 0);
     }
 
     function test_RevertWhen_OutageIsOfTheFuture() external {
