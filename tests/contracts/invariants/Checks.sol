@@ -124,6 +124,7 @@ abstract contract Checks is Base {
         assertEq(state.hops, shadow.hops, "hops");
         assertEq(state.flags & LeaseFlags.CLOSING != 0, shadow.closing, "closing");
         assertEq(state.flags & LeaseFlags.PROVIDER_FAILED != 0, shadow.failed, "failed");
+        assertEq(state.flags & LeaseFlags.FAILED_OVER != 0, shadow.failedOver, "failed over");
         assertEq(state.flags & LeaseFlags.BOND_SLASHED != 0, shadow.bondSlashed, "bond slashed");
         assertEq(state.flags & LeaseFlags.HOURS_RELEASED == 0, shadow.hoursHeld, "hours held");
         PostedOrder memory order = market.postedOrderOf(shadow.leaseId);

@@ -41,7 +41,8 @@ abstract contract CourtSide is Predictions, Receipts {
         uint256 kind = shadow.receipted ? seed % 8 : 0;
         // Some see two things wrong, or break the lease over an open dispute.
         if ((seed >> 16) % 2 == 0) _challenge(shadow, DisputeKind.AVAILABILITY, verifier);
-        if (kind == 7) return _refuteTrace(shadow, challenger);
+        bool refutable = kind > 3 && !_isTraceSound(shadow.lastProof.previousProof);
+        if (kind == 7 || refutable) return _refuteTrace(shadow, challenger);
         if (kind < 3) _challenge(shadow, DisputeKind.AVAILABILITY, challenger);
         else if (kind < 6) _challenge(shadow, DisputeKind.JOB, challenger);
         else _challenge(shadow, DisputeKind.BISECTION, challenger);

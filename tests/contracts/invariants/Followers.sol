@@ -175,6 +175,8 @@ abstract contract Followers is MoneyFollowers {
         assertEq(hops, shadow.hops + 1);
         assertEq(next.terms.renter, shadow.renter, "moved to another renter");
         next.hops = hops;
+        assertFalse(shadow.failedOver, "failed over twice");
+        shadow.failedOver = true;
         if (_now() < shadow.end) {
             assertEq(end, _max(shadow.terms.start, _now()));
             _cut(shadow, end, _outage);
@@ -285,7 +287,7 @@ abstract contract Followers is MoneyFollowers {
         bookedHoursOf[shadow.terms.offer.unitId] &= ~shadow.terms.weeklyHours;
     }
 
-    function _leaseTerms(Terms memory terms) private pure returns (LeaseTerms memory) {
+    function _leaseTerms(Terms memory terms) internal pure returns (LeaseTerms memory) {
         return LeaseTerms({
             start: terms.start,
             end: terms.end,

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { Vm } from "forge-std/Vm.sol";
 
-import { ICourtBook, DisputeKey, Outcome } from "../../../contracts/interfaces/ICourtBook.sol";
+import { DisputeKey, DisputeKind, ICourtBook, Outcome } from "../../../contracts/interfaces/ICourtBook.sol";
 import { IOracleQuorum } from "../../../contracts/interfaces/IOracleQuorum.sol";
 import { IProviderRegistry } from "../../../contracts/interfaces/IProviderRegistry.sol";
 import { Case, Shadow, Shadows } from "./Shadows.sol";
@@ -69,13 +69,15 @@ abstract contract MoneyFollowers is Shadows {
     function _onCourt(Vm.Log memory entry) internal {
         bytes32 topic = entry.topics[0];
         if (topic == ICourtBook.Challenged.selector) {
-            (DisputeKey memory key,) = abi.decode(entry.data, (DisputeKey, uint32));
+            address challenger = address(uint160(uint256(entry.topics[3])));
+            DisputeKey memory key = _disputeKeyOf(entry, challenger);
+            assertEq(keccak256(abi.encode(key)), entry.topics[1], "told another dispute");
             uint256 lease = _indexOf[entry.topics[2]] - 1;
             assertEq(_openCase[entry.topics[1]], 0, "a dispute opened twice");
             _cases.push(Case({ key: key, id: entry.topics[1], lease: lease, open: true }));
             _openCase[entry.topics[1]] = _cases.length;
             ++openBonds;
-            _moveInCourt(address(uint160(uint256(entry.topics[3]))), -int256(uint256(CHALLENGE_BOND)));
+            _moveInCourt(challenger, -int256(uint256(CHALLENGE_BOND)));
         } else if (topic == ICourtBook.Credited.selector || topic == ICourtBook.Deposited.selector) {
             int256 amount = int256(uint256(abi.decode(entry.data, (uint96))));
             _moveInCourt(address(uint160(uint256(entry.topics[1]))), amount);
@@ -85,6 +87,17 @@ abstract contract MoneyFollowers is Shadows {
         } else if (topic == ICourtBook.DisputeResolved.selector) {
             _onResolved(entry);
         }
+    }
+
+    function _disputeKeyOf(Vm.Log memory entry, address challenger)
+        private
+        pure
+        returns (DisputeKey memory key)
+    {
+        key.leaseId = entry.topics[2];
+        (key.proofHash, key.kind, key.receiptDigest, key.segment,) =
+            abi.decode(entry.data, (bytes32, DisputeKind, bytes32, uint32, uint32));
+        if (key.kind == DisputeKind.BISECTION) key.challenger = challenger;
     }
 
     function _onResolved(Vm.Log memory entry) private {

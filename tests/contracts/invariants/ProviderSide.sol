@@ -218,8 +218,14 @@ abstract contract ProviderSide is Predictions, Receipts {
 
     function _unlist(uint256 seed) private {
         if (_shadows.length == 0) return;
-        Offer memory offer = _shadows[seed % _shadows.length].terms.offer;
-        bytes32 offerHash = DIGESTS.hashOffer(offer);
+        Offer memory offer;
+        bytes32 offerHash;
+        for (uint256 i = 0; i < _shadows.length; ++i) {
+            offer = _shadows[(seed / 2 % _shadows.length + i) % _shadows.length].terms.offer;
+            offerHash = DIGESTS.hashOffer(offer);
+            // Mostly one that is listed, if there is one.
+            if (seed % 4 == 0 || MARKET.listedBy(offerHash) != address(0)) break;
+        }
         bytes memory reason;
         if (MARKET.listedBy(offerHash) == address(0)) {
             reason = abi.encodeWithSelector(ILeaseBook.OfferNotListed.selector, offerHash);

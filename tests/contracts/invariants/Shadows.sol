@@ -27,6 +27,7 @@ struct Shadow {
     bool hoursHeld;
     bool closing;
     bool failed;
+    bool failedOver;
     bool bondSlashed;
     /// The last proof's only job is the receipt that `_receiptOf` makes.
     bool receipted;
@@ -77,7 +78,7 @@ abstract contract Shadows is Test {
     /// Of each provider.
     uint256 public constant UNITS = 4;
     uint256 public constant ARBITERS = 4;
-    uint256 internal constant MAX_LEASES = 180;
+    uint256 internal constant MAX_LEASES = 250;
     bytes32 internal constant GPU_CLASS = "RTX 4090";
 
     LeaseMarket public immutable MARKET;

@@ -34,7 +34,7 @@ abstract contract SuccessionSide is RenterSide {
             offerHashes[i] = DIGESTS.hashOffer(terms[i].offer);
             signatures[i] = _sign(terms[i].offer.provider, offerHashes[i]);
         }
-        bytes32 gangId = keccak256(abi.encode(offerHashes, terms[0].renter, terms[0].salt));
+        bytes32 gangId = keccak256(abi.encode(offerHashes, terms[0].renter, _leaseTerms(terms[0])));
         (terms[0].gangId, terms[1].gangId) = (gangId, gangId);
         bytes memory reason = _openReason(terms[0], true, 0);
         for (uint256 i = 0; i < 2 && reason.length == 0; ++i) {
@@ -179,6 +179,9 @@ abstract contract SuccessionSide is RenterSide {
         }
         if (shadow.hops >= _policy().maxHops) {
             return abi.encodeWithSelector(ILeaseBook.PolicyForbids.selector, bytes32("maxHops"));
+        }
+        if (shadow.failedOver) {
+            return abi.encodeWithSelector(ILeaseBook.PolicyForbids.selector, bytes32("failover"));
         }
         reason = _failureReason(shadow, outage, yielded);
         if (reason.length == 0) reason = _openReason(next, true, 0);
