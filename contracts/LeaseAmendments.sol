@@ -175,9 +175,11 @@ contract LeaseAmendments is ILeaseAmendments, LeaseBook, Multicall {
             lease.pendingSeconds = pending;
         }
         uint256 lastPost = _lastPost(lease, terms);
-        bool extended = lease.flags & LeaseFlags.AMENDED != 0 && lease.lastPostOffset != 0;
         uint256 newLastPost = block.timestamp + PROOF_GRACE_SECONDS;
-        if (!extended && newLastPost > lastPost) {
+        // Nobody posts while a dispute is open, so the last one of a proof must leave time, not the first one. A proof
+        // posted in the time so won gives no more: else disputes among friends would keep the lease from its end.
+        uint256 lastMaturity = uint256(lease.endOffset) + PROOF_GRACE_SECONDS + CHALLENGE_SECONDS;
+        if (lease.matureOffset <= lastMaturity && newLastPost > lastPost) {
             lease.flags |= LeaseFlags.AMENDED;
             lease.lastPostOffset = (newLastPost - terms.start).toUint32();
             lastPost = newLastPost;

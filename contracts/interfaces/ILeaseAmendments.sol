@@ -44,7 +44,8 @@ interface ILeaseAmendments is ILeaseBook {
     function releaseHours(Terms calldata terms) external;
 
     /// @notice Court only: a dispute has ended and the proof stands, with at most `secondsLeft`. What that leaves keeps
-    /// its maturity; the last time to post moves once so that a worker can still claim what follows.
+    /// its maturity; if it was posted within the grace after the end, the last time to post moves to a grace from now, so
+    /// that a worker can still claim what follows.
     function endDispute(Terms calldata terms, bytes32 proofHash, uint32 secondsLeft) external;
 
     /// @notice Court only: a result or data was lost. The proof is void, the lease ends, the bond is slashed.

@@ -126,7 +126,8 @@ def dispute_ended(state: LedgerState, event: events.DisputeEnded, block_timestam
         raise broken(event, "pending seconds", limits, event.pending_seconds)
     grace = state.parameters.proof_grace_seconds
     last_post, moved = lease.last_post(grace), lease.moved_last_post
-    if not moved and block_timestamp + grace > last_post:
+    posted_in_time = lease.matures_at <= lease.end + grace + state.parameters.challenge_seconds
+    if posted_in_time and block_timestamp + grace > last_post:
         last_post = moved = block_timestamp + grace
     expect(event, "last post", last_post, event.last_post)
     changed = replace(

@@ -211,7 +211,8 @@ abstract contract Followers is MoneyFollowers {
         if (left != shadow.pendingSeconds) ++calls["claimCut"];
         shadow.pendingSeconds = left;
         uint256 extended = _now() + PROOF_GRACE_SECONDS;
-        if (shadow.movedLastPost == 0 && extended > _lastPost(shadow)) {
+        uint256 lastMaturity = uint256(shadow.end) + PROOF_GRACE_SECONDS + CHALLENGE_SECONDS;
+        if (shadow.maturesAt <= lastMaturity && extended > _lastPost(shadow)) {
             shadow.movedLastPost = uint40(extended);
             ++calls["lastPostMoved"];
         }

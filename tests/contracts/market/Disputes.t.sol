@@ -240,6 +240,26 @@ contract DisputesTest is Base {
         assertEq(creditOf(PROVIDER) + feesKept(), 36e6);
     }
 
+    function test_WhenTwoDisputesOfAProofEndLate() external {
+        openDispute(terms);
+        openDispute(terms);
+        skipTo(terms.end + 1);
+        endDispute(terms);
+        skip(10 days);
+        _endAndClaimTheRest();
+    }
+
+    function test_WhenAProofPostedInTimeIsDisputedAgain() external {
+        skipTo(terms.end + PROOF_GRACE_SECONDS);
+        proofHash = postProof(terms, 2 hours);
+        openDispute(terms);
+        skip(1);
+        endDispute(terms);
+        openDispute(terms);
+        skip(10 days);
+        _endAndClaimTheRest();
+    }
+
     function test_WhenResultIsLost() external {
         openDispute(terms);
         skip(1 hours);
@@ -394,6 +414,19 @@ contract DisputesTest is Base {
 
     function _notPending(bytes32 actual) private view returns (bytes memory) {
         return abi.encodeWithSelector(ILeaseBook.ProofNotPending.selector, proofHash, actual);
+    }
+
+    /// Nobody can post while a dispute is open: the last one that ends leaves time for the eight hours that follow.
+    function _endAndClaimTheRest() private {
+        uint40 lastPost = uint40(vm.getBlockTimestamp()) + PROOF_GRACE_SECONDS;
+        vm.expectEmit(address(market));
+        emit ILeaseBook.DisputeEnded(leaseId, proofHash, 0, 2 hours, lastPost);
+        endDispute(terms);
+        skipTo(lastPost);
+        postProof(terms, 10 hours);
+        skip(CHALLENGE_SECONDS);
+        closeAs(KEEPER, terms);
+        assertEq(creditOf(PROVIDER) + feesKept(), 36e6);
     }
 
     function _expectOpen(bytes32 disputed, bytes memory reason) private {

@@ -185,11 +185,25 @@ def test_dispute_ended__more_than_claimed_or_less_than_settled__is_noticed(secon
     refused(state_before(ev.DisputeEnded), replace(event, pending_seconds=seconds), time, "300 to 700")
 
 
-def test_dispute_ended__late_once_more__moves_the_last_post_no_more() -> None:
-    state = with_lease(state_before(ev.DisputeEnded, occurrence=1), moved_last_post=later.NEW_END + 30)
+def test_dispute_ended__late_once_more__moves_the_last_post_on() -> None:
+    state = with_lease(
+        state_before(ev.DisputeEnded, occurrence=1), moved_last_post=later.NEW_END + h.GRACE + 1
+    )
     event, time = at(ev.DisputeEnded, occurrence=1)
-    refused(state, event, time, "last post")
-    apply(state, replace(event, last_post=later.NEW_END + 30), time)
+    refused(state, replace(event, last_post=later.NEW_END + h.GRACE + 1), time, "last post")
+    apply(state, event, time)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_dispute_ended__of_a_proof_posted_in_the_time_won__moves_the_last_post_no_more(late: int) -> None:
+    maturity = later.NEW_END + h.GRACE + h.CHALLENGE + late
+    won = later.NEW_END + h.GRACE + 1
+    before = state_before(ev.DisputeEnded, occurrence=1)
+    state = with_lease(before, matures_at=maturity, moved_last_post=won)
+    event, time = at(ev.DisputeEnded, occurrence=1)
+    right, wrong = (won, event.last_post) if late else (event.last_post, won)
+    refused(state, replace(event, last_post=wrong), time, "last post")
+    apply(state, replace(event, last_post=right), time)
 
 
 def test_slashed_bond__anything_but_the_registrys_word_next__is_noticed() -> None:
