@@ -326,10 +326,7 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         bytes32 attested = QUORUM.attestedUnitOf(gpuId);
         bytes32 holder = _unitOfGpu[gpuId];
         if (attested == unitId) {
-            if (holder != bytes32(0) && _units[holder].offerTag != 0) {
-                _units[holder].offerTag = 0;
-                emit UnitEvicted(holder, unitId);
-            }
+            if (holder != bytes32(0)) _evict(holder, unitId);
             return;
         }
         if (holder != bytes32(0)) revert GpuTaken(gpuId, holder);
@@ -337,6 +334,17 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         if (attested != bytes32(0) && QUORUM.attestedProviderOf(gpuId) != msg.sender) {
             revert GpuTaken(gpuId, attested);
         }
+    }
+
+    function _evict(bytes32 holder, bytes32 byUnitId) private {
+        UnitRecord storage unit = _units[holder];
+        // Else a provider could rent out a second time, in another unit, GPUs that are rented out.
+        if (unit.provider == msg.sender && unit.bookedHours != 0) {
+            revert UnitBooked(holder, unit.bookedHours);
+        }
+        if (unit.offerTag == 0) return;
+        unit.offerTag = 0;
+        emit UnitEvicted(holder, byUnitId);
     }
 
     /// Zero is kept for evicted units. It catches a provider's own mistake only, so 64 bits do.

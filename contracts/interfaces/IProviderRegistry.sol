@@ -81,7 +81,7 @@ interface IProviderRegistry {
     /// @notice Registers a disjoint set of GPUs, at most 64, as one unit of the caller.
     /// @param unit its provider must be the caller, its gpuCount the number of ids
     /// @param gpuIds keccak-256 of each GPU's UUID, strictly ascending. One that is in another unit is taken, unless the
-    /// quorum attested it to be in this one, which evicts the other.
+    /// quorum attested it to be in this one, which evicts the other; one of the caller's own must not be booked.
     /// @return unitId keccak-256 of provider, nodeId and gpuIds
     function registerUnit(Unit calldata unit, bytes32[] calldata gpuIds) external returns (bytes32 unitId);
 

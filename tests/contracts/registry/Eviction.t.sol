@@ -44,6 +44,22 @@ contract EvictionTest is RegistryBase {
         assertEq(logs[0].topics[2], attestation.unitId);
     }
 
+    function test_RevertWhen_ItsOwnUnitIsBooked() external {
+        lockAsMarket(bookingOf(unitId, 1, BOND));
+        bytes32[] memory first = _attestPartOfItsOwn();
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.UnitBooked.selector, unitId, 1));
+        vm.prank(PROVIDER);
+        registry.registerUnit(unitOf(PROVIDER, WORKER, "node", 1), first);
+    }
+
+    function test_WhenItsOwnUnitIsFree() external {
+        bytes32[] memory first = _attestPartOfItsOwn();
+        bytes32 part = registerUnitAs(PROVIDER, WORKER, "node", first);
+        assertEq(registry.unitOfGpu(first[0]), part);
+        _expectMismatch(unitId);
+        lockAsMarket(bookingOf(unitId, 1, BOND));
+    }
+
     function test_WhenTwoUnitsAreEvicted() external {
         bytes32 second = registerUnitAs(PROVIDER, WORKER, "second", gpuIdsOf("second", 1));
         bytes32[] memory both = new bytes32[](2);
@@ -155,6 +171,13 @@ contract EvictionTest is RegistryBase {
     function _attestTrueOwner() private returns (GpuAttestation memory attestation) {
         attestation = attestationOf(STRANGER, "other", ids);
         attest(attestation);
+    }
+
+    /// One of its two GPUs, as a unit.
+    function _attestPartOfItsOwn() private returns (bytes32[] memory first) {
+        first = new bytes32[](1);
+        first[0] = ids[0];
+        attest(attestationOf(PROVIDER, "node", first));
     }
 
     function _registerTrueOwner() private returns (bytes32) {
