@@ -26,7 +26,7 @@ import {
 } from "./libraries/Types.sol";
 
 /// @title What changes a lease between its opening and its closing, and the owner's few powers
-/// @dev Code for LeaseMarket, which creates it and delegates to it: at its own address there is nothing to take.
+/// @dev Code for LeaseMarket, which delegates to it: at its own address there is nothing to take.
 contract LeaseAmendments is ILeaseAmendments, LeaseBook, Multicall {
     using ExactTransfer for IERC20;
     using SafeCast for uint256;

@@ -43,8 +43,8 @@ struct MarketParameters {
     uint32 answerSeconds;
 }
 
-/// @title The storage of leases, and the rules that LeaseMarket and LeaseAmendments share
-/// @dev LeaseAmendments runs on LeaseMarket's storage: all of it is declared here, neither adds any.
+/// @title The storage of leases, and the rules that LeaseMarket, LeaseAmendments and LeaseSuccession share
+/// @dev The other two run on LeaseMarket's storage: all of it is declared here, none of them adds any.
 abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, ReentrancyGuardTransient {
     using ExactTransfer for IERC20;
     using SafeCast for uint256;
