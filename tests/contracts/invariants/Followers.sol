@@ -211,8 +211,9 @@ abstract contract Followers is MoneyFollowers {
         if (left != shadow.pendingSeconds) ++calls["claimCut"];
         shadow.pendingSeconds = left;
         uint256 extended = _now() + PROOF_GRACE_SECONDS;
-        uint256 lastMaturity = uint256(shadow.end) + PROOF_GRACE_SECONDS + CHALLENGE_SECONDS;
-        if (shadow.maturesAt <= lastMaturity && extended > _lastPost(shadow)) {
+        // A proof posted in time so won gives no more.
+        bool inTime = shadow.maturesAt <= uint256(shadow.end) + PROOF_GRACE_SECONDS + CHALLENGE_SECONDS;
+        if (inTime && extended > _lastPost(shadow)) {
             shadow.movedLastPost = uint40(extended);
             ++calls["lastPostMoved"];
         }
