@@ -105,8 +105,8 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         if (deal.price != 0) IERC20(terms.offer.token).pull(deal.to, deal.price);
     }
 
-    /// What was scheduled so far stays behind, whether proven already or not. A provider whose notice has run out has
-    /// cut the rest off already.
+    /// What was scheduled so far stays behind, whether proven already or not. A notice has said itself until when its
+    /// provider serves and what it owes: neither changes, else leaving it early would cost it the bond.
     function _cutOff(
         bytes32 leaseId,
         LeaseState storage lease,
@@ -114,6 +114,7 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         FailureProof calldata failure
     ) private {
         bool outage = _requireFailure(leaseId, lease, terms, failure);
+        if (!outage && failure.yielded.since == 0) return;
         uint256 end = _endOf(lease, terms);
         if (block.timestamp < end) {
             _bringEndForward(lease, terms, Math.max(terms.start, block.timestamp), outage);
@@ -173,6 +174,8 @@ contract LeaseSuccession is ILeaseSuccession, LeaseBook {
         if (next.offer.token != terms.offer.token) revert PolicyForbids("token");
         if (next.offer.pricePerHour > policy.maxPricePerHour) revert PolicyForbids("maxPricePerHour");
         if (next.offer.bond < policy.minBond) revert PolicyForbids("minBond");
+        if (next.offer.gpuCount < terms.offer.gpuCount) revert PolicyForbids("gpuCount");
+        if (next.offer.kind > terms.offer.kind) revert PolicyForbids("kind");
         if (
             next.offer.gpuClass != policy.gpuClass
                 || QUORUM.findingOf(next.offer.unitId).gpuClass != policy.gpuClass

@@ -164,11 +164,12 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     /// @inheritdoc IProviderRegistry
     function withdrawCompensation(address to) external override nonReentrant returns (uint96 amount) {
         if (to == address(0)) revert ZeroAddress();
-        amount = _compensations[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
-        delete _compensations[msg.sender];
-        emit CompensationWithdrawn(msg.sender, to, amount);
-        IERC20(STAKE_TOKEN).push(to, amount);
+        return _payCompensation(msg.sender, to);
+    }
+
+    /// @inheritdoc IProviderRegistry
+    function sendCompensation(address account) external override nonReentrant returns (uint96 amount) {
+        return _payCompensation(account, account);
     }
 
     /// @inheritdoc IProviderRegistry
@@ -301,6 +302,14 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         _accounts[msg.sender].stake += amount;
         emit Staked(msg.sender, amount);
         IERC20(STAKE_TOKEN).pull(msg.sender, amount);
+    }
+
+    function _payCompensation(address account, address to) private returns (uint96 amount) {
+        amount = _compensations[account];
+        if (amount == 0) revert NothingToWithdraw(account);
+        delete _compensations[account];
+        emit CompensationWithdrawn(account, to, amount);
+        IERC20(STAKE_TOKEN).push(to, amount);
     }
 
     function _clearUnbonding() private returns (uint96 amount) {

@@ -28,7 +28,8 @@ interface ILeaseSuccession is ILeaseBook {
 
     /// @notice The policy's delegate moves the money that `terms` needs no more into a lease on `next`, after the
     /// provider gave notice (both proofs empty), the worker of an idle lease yielded, or the quorum found an outage.
-    /// What was scheduled up to now stays behind for the old provider.
+    /// What was scheduled up to now, or up to the end of a notice, stays behind for the old provider. The next unit has as
+    /// many GPUs at least, and is reserved where the last one was.
     function failover(
         Terms calldata terms,
         FailoverPolicy calldata policy,

@@ -94,6 +94,9 @@ interface IProviderRegistry {
     /// @notice Takes what ended leases owed the caller.
     function withdrawCompensation(address to) external returns (uint96 amount);
 
+    /// @notice Pays an account what ended leases owe it, at its own address: for one without native coin for the gas.
+    function sendCompensation(address account) external returns (uint96 amount);
+
     /// @notice Voids every offer of the caller made in earlier epochs, listed or signed. Leases already open go on.
     function raiseEpoch() external returns (uint24 epoch);
 

@@ -101,14 +101,13 @@ def failed_over(state: LedgerState, event: events.FailedOver, block_timestamp: i
     if not lease.provider_failed:
         _check_running(event, lease, block_timestamp)
     following = _following(state, event, lease)
-    new_end = min(lease.end, max(terms.start, block_timestamp))
+    # A notice has said itself until when its provider serves; a yield or an outage ends the lease at once.
+    noticed = lease.provider_failed and event.end == lease.end
+    new_end = lease.end if noticed else min(lease.end, max(terms.start, block_timestamp))
     expect(event, "end", new_end, event.end)
-    cut = _cut_seconds(lease, new_end)
-    # After its notice a provider owes no more, unless the quorum found an outage too.
-    least = lease.penalty_seconds if lease.provider_failed else lease.penalty_seconds + cut
-    allowed = {least, lease.penalty_seconds + cut}
-    if event.penalty_seconds not in allowed:
-        raise broken(event, "penalty seconds", sorted(allowed), event.penalty_seconds)
+    # Of a reserved lease only an outage cuts off more than the notice did, and that is the provider's fault.
+    penalty = lease.penalty_seconds + _cut_seconds(lease, new_end)
+    expect(event, "penalty seconds", penalty, event.penalty_seconds)
     expect(event, "moved", following.deposit_units, event.moved)
     left = lease.deposit_units - event.moved
     if left < _needed_units(terms, new_end):
@@ -224,6 +223,10 @@ def _following(state: LedgerState, event: events.FailedOver, lease: LeaseEntry) 
     expect(event, "next lease's policy", old.policy_hash, new.policy_hash)
     expect(event, "next lease's first order", old.first_order, new.first_order)
     expect(event, "next lease's token", old.offer.token, new.offer.token)
+    if new.offer.gpu_count < old.offer.gpu_count:
+        raise broken(event, "next lease's GPUs", f"at least {old.offer.gpu_count}", new.offer.gpu_count)
+    if new.offer.kind > old.offer.kind:
+        raise broken(event, "next lease's kind", old.offer.kind.name, new.offer.kind.name)
     expect(event, "policy given", False, old.policy_hash == ZERO_DIGEST)
     expect(event, "transfers before", 0, lease.transfers)
     expect(event, "next lease's hops before", 0, following.hops)

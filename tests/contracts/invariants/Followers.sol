@@ -18,8 +18,9 @@ import { Shadow } from "./Shadows.sol";
 
 /// @title Shadows follow the events, and say where an event tells what must not be
 abstract contract Followers is MoneyFollowers {
-    /// Whether the failover under way rests on an outage.
+    /// What the failover under way rests on; else on the provider's notice.
     bool internal _outage;
+    bool internal _yielded;
 
     function _absorb(Vm.Log[] memory logs) internal {
         for (uint256 i = 0; i < logs.length; ++i) {
@@ -177,7 +178,7 @@ abstract contract Followers is MoneyFollowers {
         next.hops = hops;
         assertFalse(shadow.failedOver, "failed over twice");
         shadow.failedOver = true;
-        if (_now() < shadow.end) {
+        if ((_outage || _yielded) && _now() < shadow.end) {
             assertEq(end, _max(shadow.terms.start, _now()));
             _cut(shadow, end, _outage);
         }

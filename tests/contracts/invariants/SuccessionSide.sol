@@ -103,7 +103,7 @@ abstract contract SuccessionSide is RenterSide {
         bool yielded = (seed >> 224) % 3 == 1;
         bytes memory reason = _failoverReason(shadow, next, outage, yielded);
         if (reason.length == 0) _propose(next);
-        _outage = outage;
+        (_outage, _yielded) = (outage, yielded);
         _call(delegate, _failoverData(shadow, next, outage, yielded), reason, "failover");
     }
 
@@ -183,10 +183,14 @@ abstract contract SuccessionSide is RenterSide {
         if (shadow.failedOver) {
             return abi.encodeWithSelector(ILeaseBook.PolicyForbids.selector, bytes32("failover"));
         }
+        if (next.offer.kind > shadow.terms.offer.kind) {
+            return abi.encodeWithSelector(ILeaseBook.PolicyForbids.selector, bytes32("kind"));
+        }
         reason = _failureReason(shadow, outage, yielded);
         if (reason.length == 0) reason = _openReason(next, true, 0);
         if (reason.length != 0) return reason;
-        uint256 end = _now() < shadow.end ? _max(shadow.terms.start, _now()) : shadow.end;
+        bool cut = (outage || yielded) && _now() < shadow.end;
+        uint256 end = cut ? _max(shadow.terms.start, _now()) : shadow.end;
         uint256 needed = _depositFor(shadow.terms, end) + _depositFor(next, next.end);
         if (shadow.deposit >= needed) return NO_REASON;
         return abi.encodeWithSelector(ILeaseBook.DepositTooSmall.selector, needed, shadow.deposit);

@@ -34,6 +34,19 @@ contract CompensationTest is Base {
         registry.withdrawCompensation(STRANGER);
     }
 
+    function test_WhenAnybodySendsIt() external {
+        (Terms memory terms,) = openDefault();
+        skipPastLastPost(terms);
+        closeAs(KEEPER, terms);
+        vm.expectEmit(address(registry));
+        emit IProviderRegistry.CompensationWithdrawn(RENTER, RENTER, BOND);
+        vm.prank(STRANGER);
+        assertEq(registry.sendCompensation(RENTER), BOND);
+        assertEq(stakeToken.balanceOf(RENTER), BOND);
+        _expectNothing();
+        registry.sendCompensation(RENTER);
+    }
+
     function _expectNothing() private {
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NothingToWithdraw.selector, RENTER));
     }

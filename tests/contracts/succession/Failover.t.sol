@@ -48,6 +48,7 @@ contract FailoverTest is QuorumBase {
         allowed.branch[0] = leaves[0];
         allowed.branch[1] = leaves[2];
         terms = currentTerms();
+        terms.offer.noticeSeconds = 0;
         _begin();
     }
 
@@ -396,6 +397,18 @@ contract FailoverTest is QuorumBase {
         assertEq(stateOf(next).deposit, 36e6 - SERVED * 1000);
     }
 
+    function test_RevertWhen_NextHasFewerGpus() external {
+        giveNoticeAs(PROVIDER, terms);
+        next.offer.gpuCount = 1;
+        _expectForbidden("gpuCount");
+    }
+
+    function test_RevertWhen_NextIsIdleAfterAReservedOne() external {
+        giveNoticeAs(PROVIDER, terms);
+        next.offer.kind = OfferKind.IDLE;
+        _expectForbidden("kind");
+    }
+
     function test_RevertWhen_NextNamesAGang() external {
         giveNoticeAs(PROVIDER, terms);
         next.gangId = "gang";
@@ -414,7 +427,7 @@ contract FailoverTest is QuorumBase {
 
     function test_WhenProviderGaveNotice() external {
         giveNoticeAs(PROVIDER, terms);
-        assertEq(stateOf(terms).penaltySeconds, 36_000 - SERVED - 1 hours);
+        assertEq(stateOf(terms).penaltySeconds, 36_000 - SERVED);
         uint256 held = token.balanceOf(address(market));
         vm.expectEmit(address(market));
         emit ILeaseBook.LeaseOpened(
@@ -427,12 +440,7 @@ contract FailoverTest is QuorumBase {
         );
         vm.expectEmit(address(market));
         emit ILeaseBook.FailedOver(
-            leaseId,
-            market.leaseIdOf(next),
-            MOVED,
-            uint40(vm.getBlockTimestamp()),
-            36_000 - SERVED - 1 hours,
-            1
+            leaseId, market.leaseIdOf(next), MOVED, uint40(vm.getBlockTimestamp()), 36_000 - SERVED, 1
         );
         bytes32 nextLeaseId = _failover(noProof());
 
@@ -440,17 +448,31 @@ contract FailoverTest is QuorumBase {
         LeaseState memory old = stateOf(terms);
         assertEq(old.deposit, 36e6 - MOVED);
         assertEq(endOf(terms), vm.getBlockTimestamp());
-        assertEq(
-            old.penaltySeconds, 36_000 - SERVED - 1 hours, "seconds before its notice ran out are not owed"
-        );
+        assertEq(old.penaltySeconds, 36_000 - SERVED);
         LeaseState memory opened = stateOf(next);
         assertEq(opened.deposit, MOVED);
         assertEq(opened.hops, 1);
         assertEq(opened.flags, LeaseFlags.AMENDED);
         assertEq(token.balanceOf(address(market)), held, "nothing came, nothing went");
         // What was served stays the old provider's: it proves it afterwards.
-        _finishOld(36_000 - SERVED - 1 hours);
+        _finishOld(36_000 - SERVED);
         _finishNext();
+    }
+
+    function test_WhenTheProvidersNoticeRuns() external {
+        terms.offer.noticeSeconds = 1 hours;
+        terms = _anotherLease(terms.policyHash);
+        leaseId = market.leaseIdOf(terms);
+        next.previousLeaseId = leaseId;
+        next.end = next.start + 2 hours;
+        giveNoticeAs(PROVIDER, terms);
+        _failover(noProof());
+        assertEq(endOf(terms), terms.start + 1 hours, "it serves as long as it said");
+        assertEq(stateOf(terms).penaltySeconds, 9 hours);
+        skip(1 hours);
+        prove(terms, 1 hours);
+        closeAs(KEEPER, terms);
+        assertEq(registry.compensationOf(RENTER), uint256(BOND) * 9 / 10, "as if nobody had left");
     }
 
     function test_WhenTheProvidersNoticeHasRunOut() external {
@@ -458,13 +480,13 @@ contract FailoverTest is QuorumBase {
         skipTo(endOf(terms) + 30 minutes);
         uint256 end = endOf(terms);
         _setNextNow();
-        next.end = next.start + 36_000 - SERVED - 1 hours;
+        next.end = next.start + 36_000 - SERVED;
         _failover(noProof());
         assertEq(endOf(terms), end, "its notice is served to the end");
-        assertEq(stateOf(terms).deposit, (SERVED + 1 hours) * 1000);
-        assertEq(stateOf(terms).penaltySeconds, 36_000 - SERVED - 1 hours);
-        prove(terms, SERVED + 1 hours);
-        assertEq(creditOf(PROVIDER), uint256(SERVED + 1 hours) * 980);
+        assertEq(stateOf(terms).deposit, SERVED * 1000);
+        assertEq(stateOf(terms).penaltySeconds, 36_000 - SERVED);
+        prove(terms, SERVED);
+        assertEq(creditOf(PROVIDER), uint256(SERVED) * 980);
     }
 
     function test_WhenTheWorkerYielded() external {
@@ -732,6 +754,7 @@ contract FailoverTest is QuorumBase {
         other = currentTerms();
         other.offer.unitId = registerUnitAs(PROVIDER, WORKER, bytes32(bytes(host)), gpuIdsOf(host, 2));
         other.offer.pricePerHour = terms.offer.pricePerHour;
+        other.offer.noticeSeconds = terms.offer.noticeSeconds;
         other.policyHash = policyHash;
         other.start = start;
         other.end = start + 10 hours;

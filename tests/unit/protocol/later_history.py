@@ -208,8 +208,8 @@ def failed_over(story: Story) -> None:
     story.open(FROM - 80, FAILED)
     story.add(FROM + 390, ev.NoticeGiven, FAILED_ID, OWNER, *notice)
     story.open(MOVED_AT, NEXT)
-    story.join(MOVED_AT, ev.FailedOver, FAILED_ID, NEXT_ID, moved, MOVED_AT, penalty, 1)
-    served_none = MOVED_AT + GRACE + 1
+    story.join(MOVED_AT, ev.FailedOver, FAILED_ID, NEXT_ID, moved, noticed, penalty, 1)
+    served_none = noticed + GRACE + 1
     refund = deposit_units(PRICE, 1000) - moved
     story.add(served_none, ev.LeaseClosed, FAILED_ID, 0, refund, BOND)
     story.add(MOVED_AT + 500 + GRACE + 1, ev.LeaseClosed, NEXT_ID, 0, moved, BOND)

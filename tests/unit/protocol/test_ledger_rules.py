@@ -277,6 +277,9 @@ def test_transfer__to_nobody__is_noticed() -> None:
     refused(state_before(ev.LeaseTransferred), replace(event, to=ZERO_ADDRESS), time, "to nobody")
 
 
+MORE_GPUS = replace(later.FAILED.offer, gpu_count=later.FAILED.offer.gpu_count + 1)
+
+
 def failed(**changes: Any) -> tuple[LedgerState, ev.FailedOver, int]:
     event, time = at(ev.FailedOver, later.FAILED_ID)
     state = state_before(ev.FailedOver, later.FAILED_ID)
@@ -286,6 +289,8 @@ def failed(**changes: Any) -> tuple[LedgerState, ev.FailedOver, int]:
 
 def test_failover__after_no_notice_of_a_reserved_lease__owes_what_is_cut_off() -> None:
     state, event, time = failed(provider_failed=False, closing=False, end=FROM + 1000, penalty_seconds=0)
+    refused(state, event, time, "end")
+    event = replace(event, end=time)
     refused(state, replace(event, penalty_seconds=0), time, "penalty seconds")
     state.merge(apply(state, replace(event, penalty_seconds=600), time))
     assert state.leases[later.FAILED_ID].provider_failed
@@ -298,8 +303,18 @@ def test_failover__after_a_notice_that_has_run_out__cuts_nothing_more() -> None:
     assert state.leases[later.FAILED_ID].penalty_seconds == event.penalty_seconds
 
 
+def test_failover__while_a_notice_runs__owes_more_only_where_the_lease_ends_at_once() -> None:
+    state, event, time = failed()
+    refused(state, replace(event, penalty_seconds=event.penalty_seconds + 20), time, "penalty seconds")
+    at_once = replace(event, end=time)
+    refused(state, at_once, time, "penalty seconds")
+    left = event.end - time
+    state.merge(apply(state, replace(at_once, penalty_seconds=event.penalty_seconds + left), time))
+    assert state.leases[later.FAILED_ID].end == time
+
+
 def test_failover__more_than_is_left__is_noticed() -> None:
-    state, event, time = failed(deposit_units=deposit_units(later.PRICE, 900) - 1)
+    state, event, time = failed(deposit_units=deposit_units(later.PRICE, 920) - 1)
     refused(state, event, time, "deposit left")
 
 
@@ -313,6 +328,7 @@ def test_failover__more_than_is_left__is_noticed() -> None:
         ({"terms": replace(later.FAILED, renter=later.BUYER)}, "next lease's renter"),
         ({"terms": replace(later.FAILED, policy_hash=Digest(b"\1" * 32))}, "next lease's policy"),
         ({"terms": replace(later.FAILED, first_order=Digest(b"\1" * 32))}, "next lease's first order"),
+        ({"terms": replace(later.FAILED, offer=MORE_GPUS)}, "next lease's GPUs"),
     ],
 )
 def test_failover__lease_that_allows_none__is_noticed(change: dict[str, Any], message: str) -> None:
@@ -333,7 +349,7 @@ def test_failover__money__is_the_next_leases() -> None:
     old, new = state.leases[later.FAILED_ID], state.leases[later.NEXT_ID]
     assert old.moved_units == new.deposit_units == event.moved
     assert old.funded_units == deposit_units(later.PRICE, 1000)
-    assert (old.end, old.closing, new.hops) == (later.MOVED_AT, True, 1)
+    assert (old.end, old.closing, new.hops) == (event.end, True, 1)
 
 
 def gang_state(failing: bool) -> tuple[LedgerState, ev.NoticeGiven, int]:
