@@ -68,7 +68,7 @@ contract AccrualIntegers is Test {
         assert(Accrual.gross(price, settled) <= Accrual.gross(price, later));
     }
 
-    /// What is settled was deposited: the refund is never negative.
+    /// What is settled, which is no more than what was scheduled, was deposited: the refund is never negative.
     function check_EndIsFunded(uint96 price, uint32 scheduled, uint32 settled) external pure {
         uint256 gross = Accrual.gross(price, settled);
         vm.assume(gross <= Accrual.gross(price, scheduled)); // check_GrossIsMonotone
