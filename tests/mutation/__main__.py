@@ -27,10 +27,11 @@ _QUICK: Final = {
     "FOUNDRY_INVARIANT_RUNS": "3",
     "FOUNDRY_INVARIANT_DEPTH": "48",
     "FORGE_SNAPSHOT_CHECK": "false",
-    # Only the mutant and what inherits it is compiled anew, and quickly.
-    "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
     "FOUNDRY_OPTIMIZER": "false",
 }
+# Only the mutant and what inherits it is compiled anew. Reverts of constructors are not seen then: who survives is
+# tried once more without.
+_LINKED_AT_RUN_TIME: Final = {"FOUNDRY_DYNAMIC_TEST_LINKING": "true"}
 # Sizes differ without the optimizer; no mutant is told by its size.
 _NOT_OF_CONDUCT: Final = ("--no-match-test", "WhenAllFits", "--no-match-path", "tests/contracts/*Gas.t.sol")
 _COPIED: Final = ("contracts", "tests/contracts", "tests/vectors", "tests/benchmarks/gas", "foundry.toml")
@@ -67,23 +68,24 @@ class Workshop:
             (folder / name).symlink_to(ROOT / name)
 
     def passes_unchanged(self) -> bool:
-        return self._run_tests() is Fate.SURVIVED
+        return self._run_tests(_LINKED_AT_RUN_TIME) is Fate.SURVIVED
 
     def judge(self, mutant: Mutant) -> Trial:
         target = self.folder / mutant.path
         original = target.read_text()
         target.write_text(mutant.apply(original))
         try:
-            return Trial(mutant, self._run_tests())
+            fate = self._run_tests(_LINKED_AT_RUN_TIME)
+            return Trial(mutant, self._run_tests({}) if fate is Fate.SURVIVED else fate)
         finally:
             target.write_text(original)
 
-    def _run_tests(self) -> Fate:
+    def _run_tests(self, linking: dict[str, str]) -> Fate:
         try:
             done = subprocess.run(
                 ["forge", "test", "--fail-fast", *_NOT_OF_CONDUCT],
                 cwd=self.folder,
-                env=os.environ | _QUICK,
+                env=os.environ | _QUICK | linking,
                 capture_output=True,
                 text=True,
                 timeout=self.timeout_seconds,
