@@ -29,8 +29,8 @@ _QUICK: Final = {
     "FORGE_SNAPSHOT_CHECK": "false",
     "FOUNDRY_OPTIMIZER": "false",
 }
-# Only the mutant and what inherits it is compiled anew. Reverts of constructors are not seen then: who survives is
-# tried once more without.
+# Only the mutant and what inherits it is compiled anew. Reverts of constructors are not seen then: who
+# survives is tried once more without.
 _LINKED_AT_RUN_TIME: Final = {"FOUNDRY_DYNAMIC_TEST_LINKING": "true"}
 # Sizes differ without the optimizer; no mutant is told by its size.
 _NOT_OF_CONDUCT: Final = ("--no-match-test", "WhenAllFits", "--no-match-path", "tests/contracts/*Gas.t.sol")
