@@ -24,7 +24,7 @@ import { ExactTransfer } from "./libraries/ExactTransfer.sol";
 import { Hashing } from "./libraries/Hashing.sol";
 import { MerkleTree } from "./libraries/MerkleTree.sol";
 import { TraceTree } from "./libraries/TraceTree.sol";
-import { CompletionProof, JobReceipt, Terms, TraceLeaf } from "./libraries/Types.sol";
+import { CompletionProof, JobReceipt, RelayedCall, Terms, TraceLeaf } from "./libraries/Types.sol";
 
 /// @title Disputes over pending proofs
 /// @dev What it does not answer, CourtProceedings' code does on its storage. Both are fixed at deployment.
@@ -56,10 +56,26 @@ contract ComputeCourt is IComputeCourt, CourtBook {
 
     /// @inheritdoc IComputeCourt
     function deposit(uint96 amount) external override nonReentrant {
-        if (amount == 0) revert ZeroAmount();
-        balanceOf[msg.sender] += amount;
-        emit Deposited(msg.sender, amount);
-        IERC20(STAKE_TOKEN).pull(msg.sender, amount);
+        _deposit(_msgSender(), amount);
+    }
+
+    /// @inheritdoc IComputeCourt
+    function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        override
+        nonReentrant
+    {
+        IERC20(STAKE_TOKEN).tryPermit(_msgSender(), amount, deadline, v, r, s);
+        _deposit(_msgSender(), amount);
+    }
+
+    /// @inheritdoc IComputeCourt
+    function relay(RelayedCall calldata call, bytes calldata signature)
+        external
+        override
+        returns (bytes memory result)
+    {
+        return _relay(call, signature);
     }
 
     /// @inheritdoc IComputeCourt
@@ -67,7 +83,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         if (to == address(0)) revert ZeroAddress();
         if (amount == 0) revert ZeroAmount();
         _takeFromBalance(amount);
-        emit Withdrawn(msg.sender, to, amount);
+        emit Withdrawn(_msgSender(), to, amount);
         _fetchCompensation();
         IERC20(STAKE_TOKEN).push(to, amount);
     }
@@ -176,7 +192,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         ProvenReceipt calldata proven
     ) external override returns (bytes32 disputeId) {
         DisputeKey memory key = _keyOf(proof, proven, DisputeKind.BISECTION);
-        key.challenger = msg.sender;
+        key.challenger = _msgSender();
         uint32 count = proven.receipt.leafCount;
         if (count == 0) revert NotATrace(key.receiptDigest);
         disputeId = _challenge(key, terms, Phase.BISECTION);
@@ -212,12 +228,12 @@ contract ComputeCourt is IComputeCourt, CourtBook {
             if (follows && previous.leaf.step < leaf.leaf.step) revert TraceConsistent(index);
         }
         disputeId = _idOf(key);
-        emit TraceRefuted(disputeId, key.leaseId, msg.sender, key.proofHash, key.receiptDigest, index);
+        emit TraceRefuted(disputeId, key.leaseId, _msgSender(), key.proofHash, key.receiptDigest, index);
         _openDispute(key, terms);
         uint256 bond = terms.offer.bond;
         uint96 slashed =
             _amendments().breach(terms, key.proofHash, _restitution(bond), _reward(bond).toUint96());
-        _credit(disputeId, msg.sender, _reward(slashed));
+        _credit(disputeId, _msgSender(), _reward(slashed));
         emit DisputeResolved(disputeId, key.leaseId, Outcome.REFUTED, slashed, 0, 0);
     }
 
@@ -231,7 +247,7 @@ contract ComputeCourt is IComputeCourt, CourtBook {
 
     /// @inheritdoc IComputeCourt
     function descend(DisputeKey calldata key, bytes32 left, bytes32 right, bool toRight) external override {
-        if (msg.sender != key.challenger) revert OnlyChallenger(key.challenger, msg.sender);
+        if (_msgSender() != key.challenger) revert OnlyChallenger(key.challenger, _msgSender());
         (bytes32 disputeId, Bisection storage bisection) = _takeTurn(key, true);
         _requireNode(bisection.node, MerkleTree.nodeHash(left, right));
         uint32 count = bisection.count;
@@ -276,6 +292,13 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         _armDraw(disputeId, dispute);
     }
 
+    function _deposit(address account, uint96 amount) private {
+        if (amount == 0) revert ZeroAmount();
+        balanceOf[account] += amount;
+        emit Deposited(account, amount);
+        IERC20(STAKE_TOKEN).pull(account, amount);
+    }
+
     /// Takes the bond, writes the dispute, counts it in the market, which refuses proofs that are not pending.
     function _challenge(DisputeKey memory key, Terms calldata terms, Phase phase)
         private
@@ -287,12 +310,12 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         _takeFromBalance(CHALLENGE_BOND);
         uint32 drawBlock = _nextDrawBlock();
         _disputes[disputeId] = Dispute({
-            challenger: msg.sender, since: block.timestamp.toUint40(), drawBlock: drawBlock, phase: phase
+            challenger: _msgSender(), since: block.timestamp.toUint40(), drawBlock: drawBlock, phase: phase
         });
         emit Challenged(
             disputeId,
             key.leaseId,
-            msg.sender,
+            _msgSender(),
             key.proofHash,
             key.kind,
             key.receiptDigest,
@@ -357,9 +380,9 @@ contract ComputeCourt is IComputeCourt, CourtBook {
     }
 
     function _takeFromBalance(uint256 amount) internal {
-        uint256 balance = balanceOf[msg.sender];
+        uint256 balance = balanceOf[_msgSender()];
         if (balance < amount) revert BalanceTooSmall(amount, balance);
-        balanceOf[msg.sender] = balance - amount;
+        balanceOf[_msgSender()] = balance - amount;
     }
 
     /// Rewards out of slashed bonds wait for the court in the registry.
@@ -374,14 +397,14 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         private
         view
     {
-        if (registry.MARKET() != address(market)) {
-            revert ContractsMismatch(address(market), registry.MARKET());
-        }
-        address quorumOfRegistry = address(registry.QUORUM());
-        if (quorumOfRegistry != address(quorum)) revert ContractsMismatch(address(quorum), quorumOfRegistry);
-        if (quorum.COURT() != address(this)) revert ContractsMismatch(address(this), quorum.COURT());
-        address stakeToken = registry.STAKE_TOKEN();
-        if (quorum.STAKE_TOKEN() != stakeToken) revert ContractsMismatch(stakeToken, quorum.STAKE_TOKEN());
+        _requireSame(address(market), registry.MARKET());
+        _requireSame(address(quorum), address(registry.QUORUM()));
+        _requireSame(address(this), quorum.COURT());
+        _requireSame(registry.STAKE_TOKEN(), quorum.STAKE_TOKEN());
+    }
+
+    function _requireSame(address expected, address actual) private pure {
+        if (actual != expected) revert ContractsMismatch(expected, actual);
     }
 
     function _requireParameters(CourtParameters memory parameters) private pure {

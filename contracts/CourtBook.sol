@@ -6,6 +6,7 @@ import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import { RelayedContext } from "./RelayedContext.sol";
 import { CourtParameters, DisputeKey, DisputeKind, ICourtBook, Phase } from "./interfaces/ICourtBook.sol";
 import { ILeaseAmendments } from "./interfaces/ILeaseAmendments.sol";
 import { ILeaseMarket } from "./interfaces/ILeaseMarket.sol";
@@ -18,7 +19,7 @@ import { JobReceipt, TraceLeaf } from "./libraries/Types.sol";
 /// @title The storage of disputes, and the rules that ComputeCourt and CourtProceedings share
 /// @dev CourtProceedings runs on ComputeCourt's storage: all of it is declared here, neither adds any.
 /// Tokens here plus the court's credit in the registry = balances + bonds of open disputes + burned.
-abstract contract CourtBook is ICourtBook, EIP712, ReentrancyGuardTransient {
+abstract contract CourtBook is ICourtBook, RelayedContext, ReentrancyGuardTransient {
     using SafeCast for uint256;
 
     uint256 internal constant MIN_COMMITTEE = 3;

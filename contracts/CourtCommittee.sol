@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import { CourtBook } from "./CourtBook.sol";
 import { DisputeKey, DisputeKind, Phase, Ruling, Verdict } from "./interfaces/ICourtBook.sol";
@@ -75,7 +74,7 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
         if (block.timestamp >= commitUntil) revert TooLate(commitUntil, block.timestamp);
         if (_isWithheld(committee.withheld, committee.members)) revert DataWithheld(disputeId);
         address signer = QUORUM.memberAt(member).signer;
-        if (msg.sender != signer) revert OnlyArbiter(signer, msg.sender);
+        if (_msgSender() != signer) revert OnlyArbiter(signer, _msgSender());
         uint32 drawBlock = dispute.drawBlock;
         Ballot storage ballot = _ballots[disputeId][drawBlock][member];
         if (ballot.commitment != 0) revert CommittedAlready(member);
@@ -181,14 +180,12 @@ abstract contract CourtCommittee is ICourtProceedings, CourtBook {
     ) private view {
         address signer = QUORUM.memberAt(member).signer;
         if (signature.length == 0) {
-            if (msg.sender != signer) revert OnlyArbiter(signer, msg.sender);
+            if (_msgSender() != signer) revert OnlyArbiter(signer, _msgSender());
             return;
         }
         bytes32 digest =
             _hashTypedDataV4(keccak256(abi.encode(DATA_VOTE_TYPEHASH, disputeId, drawBlock, missingDigest)));
-        if (!SignatureChecker.isValidSignatureNowCalldata(signer, digest, signature)) {
-            revert SignatureInvalid(signer, digest);
-        }
+        _requireValid(signer, digest, signature);
     }
 
     function _seated(DisputeKey calldata key, uint8 member)

@@ -24,6 +24,7 @@ import {
     RelayedCall,
     Terms
 } from "./libraries/Types.sol";
+import { WeeklyHours } from "./libraries/WeeklyHours.sol";
 
 /// @title What changes a lease between its opening and its closing, and the owner's few powers
 /// @dev Code for LeaseMarket, which delegates to it: at its own address there is nothing to take.
@@ -120,11 +121,12 @@ contract LeaseAmendments is ILeaseAmendments, LeaseBook, Multicall {
         PostedOrder storage order = _orders[leaseId];
         if (order.orderDigest != 0) revert OrderUnanswered(order.orderDigest);
         if (orderDigest == 0) revert OrderNotPosted(bytes32(0), orderDigest);
-        uint40 answerBy = (Math.max(block.timestamp, terms.start) + ANSWER_SECONDS).toUint40();
+        uint256 scheduled = WeeklyHours.scheduled(terms.weeklyHours, terms.start, block.timestamp);
+        uint32 answerWithin = (scheduled + ANSWER_SECONDS).toUint32();
         order.orderDigest = orderDigest;
-        order.answerBy = answerBy;
+        order.answerWithin = answerWithin;
         lease.flags |= LeaseFlags.ORDERED;
-        emit OrderPosted(leaseId, orderDigest, answerBy);
+        emit OrderPosted(leaseId, orderDigest, answerWithin);
     }
 
     /// @inheritdoc ILeaseAmendments
@@ -248,12 +250,7 @@ contract LeaseAmendments is ILeaseAmendments, LeaseBook, Multicall {
         override
         returns (bytes memory result)
     {
-        if (block.timestamp > call.deadline) revert SignatureExpired(call.deadline, block.timestamp);
-        _useCheckedNonce(call.account, call.nonce);
-        bytes32 digest = _hashTypedDataV4(Hashing.hash(call));
-        _requireValid(call.account, digest, signature);
-        emit Relayed(call.account, call.nonce, _msgSender());
-        return Address.functionCall(address(this), bytes.concat(call.data, bytes20(call.account)));
+        return _relay(call, signature);
     }
 
     /// @inheritdoc ILeaseAmendments

@@ -3,14 +3,13 @@ pragma solidity 0.8.37;
 
 import { Ownable, Ownable2Step } from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import { Context } from "@openzeppelin/contracts/utils/Context.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import { Nonces } from "@openzeppelin/contracts/utils/Nonces.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import { RelayedContext } from "./RelayedContext.sol";
 import { ILeaseBook } from "./interfaces/ILeaseBook.sol";
 import { IOracleQuorum } from "./interfaces/IOracleQuorum.sol";
 import { IProviderRegistry } from "./interfaces/IProviderRegistry.sol";
@@ -45,8 +44,9 @@ struct MarketParameters {
 
 /// @title The storage of leases, and the rules that LeaseMarket, LeaseAmendments and LeaseSuccession share
 /// @dev The other two run on LeaseMarket's storage: all of it is declared here, none of them adds any.
-abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, ReentrancyGuardTransient {
+abstract contract LeaseBook is ILeaseBook, RelayedContext, Ownable2Step, ReentrancyGuardTransient {
     using ExactTransfer for IERC20;
+    using Math for uint256;
     using SafeCast for uint256;
 
     struct TokenTerms {
@@ -132,16 +132,18 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         lease.endOffset = uint256(terms.end - terms.start).toUint32();
         lease.status = LeaseStatus.OPEN;
         emit LeaseOpened(leaseId, terms.renter, offer.provider, offerHash, _leaseTerms(terms), deposit);
+        _book(offer, terms.weeklyHours);
+    }
+
+    function _book(Offer calldata offer, uint168 weeklyHours) private {
         REGISTRY.lock(
-            IProviderRegistry.Booking({
-                provider: offer.provider,
-                unitId: offer.unitId,
-                gpuClass: offer.gpuClass,
-                gpuCount: offer.gpuCount,
-                epoch: uint24(offer.salt >> 232),
-                bond: offer.bond,
-                weeklyHours: terms.weeklyHours
-            })
+            offer.provider,
+            offer.unitId,
+            offer.gpuClass,
+            offer.gpuCount,
+            uint24(offer.salt >> 232),
+            offer.bond,
+            weeklyHours
         );
     }
 
@@ -222,7 +224,7 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         lease.endOffset = (end - terms.start).toUint32();
     }
 
-    /// The order waits no more; what its answer is late by is lost.
+    /// The order waits no more; the scheduled seconds that its answer is late by are lost.
     function _endOrder(
         bytes32 leaseId,
         LeaseState storage lease,
@@ -232,10 +234,10 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
     ) internal {
         PostedOrder storage order = _orders[leaseId];
         uint256 until = Math.min(block.timestamp, _endOf(lease, terms));
-        uint256 late = WeeklyHours.scheduled(terms.weeklyHours, order.answerBy, until);
-        uint32 lostSeconds = order.lostSeconds + late.toUint32();
+        uint256 scheduled = WeeklyHours.scheduled(terms.weeklyHours, terms.start, until);
+        uint32 lostSeconds = order.lostSeconds + scheduled.saturatingSub(order.answerWithin).toUint32();
         order.orderDigest = 0;
-        order.answerBy = 0;
+        order.answerWithin = 0;
         order.lostSeconds = lostSeconds;
         emit OrderAnswered(leaseId, orderDigest, accepted, lostSeconds);
     }
@@ -253,30 +255,24 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         return lease.flags & LeaseFlags.AMENDED == 0 ? 0 : lease.penaltySeconds;
     }
 
-    /// @dev An account that `relay` speaks for is appended to the calldata of this contract's call to itself (ERC-2771).
-    function _msgSender() internal view virtual override returns (address) {
-        if (msg.sender != address(this)) return msg.sender;
-        return address(bytes20(msg.data[msg.data.length - 20:]));
+    function _msgSender() internal view virtual override(Context, RelayedContext) returns (address) {
+        return RelayedContext._msgSender();
     }
 
-    function _contextSuffixLength() internal pure virtual override returns (uint256) {
-        return 20;
+    function _contextSuffixLength()
+        internal
+        pure
+        virtual
+        override(Context, RelayedContext)
+        returns (uint256)
+    {
+        return RelayedContext._contextSuffixLength();
     }
 
     /// `account` is the caller, or has signed.
     function _requireSigned(address account, bytes32 structHash, bytes calldata signature) internal view {
         if (signature.length == 0 && account == _msgSender()) return;
         _requireValid(account, _hashTypedDataV4(structHash), signature);
-    }
-
-    /// ECDSA first: asking whether an account has code costs as much as recovering its key.
-    function _requireValid(address account, bytes32 digest, bytes calldata signature) internal view {
-        // slither-disable-next-line unused-return (the third says no more than the second)
-        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (failure == ECDSA.RecoverError.NoError && signer == account) return;
-        if (!SignatureChecker.isValidERC1271SignatureNowCalldata(account, digest, signature)) {
-            revert SignatureInvalid(account, digest);
-        }
     }
 
     function _openLease(Terms calldata terms)
@@ -362,18 +358,10 @@ abstract contract LeaseBook is ILeaseBook, EIP712, Ownable2Step, Nonces, Reentra
         return uint256(terms.start) + Math.min(terms.offer.maxSeconds, HORIZON_SECONDS);
     }
 
-    function _leaseTerms(Terms calldata terms) internal pure returns (LeaseTerms memory) {
-        return LeaseTerms({
-            start: terms.start,
-            end: terms.end,
-            maxEnd: terms.maxEnd,
-            weeklyHours: terms.weeklyHours,
-            feeBps: terms.feeBps,
-            policyHash: terms.policyHash,
-            firstOrder: terms.firstOrder,
-            gangId: terms.gangId,
-            previousLeaseId: terms.previousLeaseId,
-            salt: terms.salt
-        });
+    /// The fields of LeaseTerms are the last of Terms, so they are taken where they lie, for 2,000 gas less than copying.
+    function _leaseTerms(Terms calldata terms) internal pure returns (LeaseTerms calldata added) {
+        assembly ("memory-safe") {
+            added := add(terms, 0x1e0) // 14 words of the offer, one of the renter
+        }
     }
 }

@@ -38,6 +38,10 @@ contract LeaseMarket is ILeaseMarket, LeaseBook {
         if (parameters.registry.MARKET() != address(this)) {
             revert ContractsMismatch(address(this), parameters.registry.MARKET());
         }
+        address quorum = address(parameters.registry.QUORUM());
+        if (quorum != address(parameters.quorum)) {
+            revert ContractsMismatch(address(parameters.quorum), quorum);
+        }
         if (parameters.court == address(0) || parameters.treasury == address(0)) revert ZeroAddress();
         if (
             parameters.challengeSeconds == 0 || parameters.answerSeconds == 0
@@ -57,13 +61,7 @@ contract LeaseMarket is ILeaseMarket, LeaseBook {
     function list(Offer calldata offer) external override returns (bytes32 offerHash) {
         address provider = _msgSender();
         if (offer.provider != provider) revert OnlyProvider(offer.provider, provider);
-        if (!tokenTerms[offer.token].allowed) revert TokenNotAllowed(offer.token);
         if (block.timestamp > offer.validUntil) revert OfferExpired(offer.validUntil, block.timestamp);
-        if (
-            offer.minSeconds > offer.maxSeconds || offer.maxSeconds == 0 || offer.maxSeconds > HORIZON_SECONDS
-        ) {
-            revert OfferDurationInvalid(offer.minSeconds, offer.maxSeconds, HORIZON_SECONDS);
-        }
         offerHash = Hashing.hash(offer);
         if (listedBy[offerHash] != address(0)) revert OfferAlreadyListed(offerHash);
         listedBy[offerHash] = provider;
@@ -304,13 +302,12 @@ contract LeaseMarket is ILeaseMarket, LeaseBook {
         uint256 lastPost = _lastPost(lease, terms);
         if (block.timestamp > lastPost) revert ProofAfterLastPost(lastPost, block.timestamp);
         uint256 until = Math.min(block.timestamp, uint256(terms.start) + lease.endOffset);
-        uint256 lost = 0;
+        uint256 claimable = WeeklyHours.scheduled(terms.weeklyHours, terms.start, until);
         if (lease.flags & LeaseFlags.ORDERED != 0) {
             PostedOrder storage order = _orders[leaseId];
-            if (order.orderDigest != 0) until = Math.min(until, order.answerBy);
-            lost = order.lostSeconds;
+            if (order.orderDigest != 0) claimable = Math.min(claimable, order.answerWithin);
+            claimable -= order.lostSeconds;
         }
-        uint256 claimable = WeeklyHours.scheduled(terms.weeklyHours, terms.start, until) - lost;
         uint32 settled = lease.settledSeconds;
         if (claimed < settled || claimed > claimable) {
             revert ProvenSecondsOutOfRange(settled, claimable, claimed);

@@ -34,6 +34,7 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
 
     uint256 public constant override MAX_MEMBERS = 64;
     uint256 public constant MAX_GPUS_PER_UNIT = 64;
+    uint256 public constant override MAX_ATTESTATION_SECONDS = 90 days;
     uint256 private constant KNOWN_BLOCK_HASHES = 256;
     address private constant NOBODY = 0x000000000000000000000000000000000000dEaD;
     bytes32 private constant CALIBRATION_TYPEHASH =
@@ -86,6 +87,10 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
             ++member;
         }
         if (member == MAX_MEMBERS) revert QuorumFull(MAX_MEMBERS);
+        // A majority of the old members must not become a minority that decides alone.
+        uint256 members = _staying() + 1;
+        uint8 coming = _nextThreshold != 0 ? _nextThreshold : _threshold;
+        if (uint256(coming) * 2 <= members) revert ThresholdOutOfRange(coming, members / 2 + 1, members);
         uint40 activeAt = (block.timestamp + ROTATION_SECONDS).toUint40();
         _inUse = inUse | _bit(member);
         _memberOf[signer] = uint256(member) + 1;
@@ -278,6 +283,8 @@ contract OracleQuorum is IOracleQuorum, EIP712, Ownable2Step, ReentrancyGuardTra
         if (block.timestamp >= attestation.expiresAt) {
             revert AttestationExpired(attestation.expiresAt, block.timestamp);
         }
+        uint256 latest = block.timestamp + MAX_ATTESTATION_SECONDS;
+        if (attestation.expiresAt > latest) revert AttestationTooLong(latest, attestation.expiresAt);
         uint256 count = attestation.gpuIds.length;
         if (count == 0 || count > MAX_GPUS_PER_UNIT) revert GpuCountOutOfRange(count, MAX_GPUS_PER_UNIT);
         for (uint256 i = 1; i < count; ++i) {

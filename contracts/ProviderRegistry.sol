@@ -180,22 +180,29 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IProviderRegistry
-    function lock(Booking calldata booking) external override onlyMarket {
-        UnitRecord storage unit = _units[booking.unitId];
-        if (
-            unit.provider != booking.provider
-                || unit.offerTag != _offerTag(booking.gpuClass, booking.gpuCount)
-        ) revert UnitMismatch(booking.unitId, unit.provider, unit.gpuClass, unit.gpuCount);
-        uint168 booked = unit.bookedHours;
-        if (booked & booking.weeklyHours != 0) {
-            revert HoursTaken(booking.unitId, booked, booking.weeklyHours);
+    function lock(
+        address provider,
+        bytes32 unitId,
+        bytes32 gpuClass,
+        uint16 gpuCount,
+        uint24 epoch,
+        uint96 bond,
+        uint168 weeklyHours
+    ) external override onlyMarket {
+        UnitRecord storage unit = _units[unitId];
+        if (unit.provider != provider || unit.offerTag != _offerTag(gpuClass, gpuCount)) {
+            revert UnitMismatch(unitId, unit.provider, unit.gpuClass, unit.gpuCount);
         }
-        StakeAccount storage account = _accounts[booking.provider];
-        if (account.epoch != booking.epoch) revert EpochMismatch(account.epoch, booking.epoch);
-        uint256 free = freeStakeOf(booking.provider);
-        if (booking.bond > free) revert InsufficientFreeStake(booking.bond, free);
-        unit.bookedHours = booked | booking.weeklyHours;
-        account.locked += booking.bond;
+        uint168 booked = unit.bookedHours;
+        if (booked & weeklyHours != 0) {
+            revert HoursTaken(unitId, booked, weeklyHours);
+        }
+        StakeAccount memory account = _accounts[provider];
+        if (account.epoch != epoch) revert EpochMismatch(account.epoch, epoch);
+        uint256 free = _freeOf(account, provider);
+        if (bond > free) revert InsufficientFreeStake(bond, free);
+        unit.bookedHours = booked | weeklyHours;
+        _accounts[provider].locked = account.locked + bond;
     }
 
     /// @inheritdoc IProviderRegistry
@@ -292,9 +299,7 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
 
     /// @inheritdoc IProviderRegistry
     function freeStakeOf(address provider) public view override returns (uint256) {
-        StakeAccount memory account = _accounts[provider];
-        uint256 unbonding = account.unbondAt != 0 ? _unbonding[provider] : 0;
-        return uint256(account.stake) - account.locked - unbonding;
+        return _freeOf(_accounts[provider], provider);
     }
 
     function _stake(uint96 amount) private {
@@ -354,6 +359,11 @@ contract ProviderRegistry is IProviderRegistry, ReentrancyGuardTransient {
         if (unit.offerTag == 0) return;
         unit.offerTag = 0;
         emit UnitEvicted(holder, byUnitId);
+    }
+
+    function _freeOf(StakeAccount memory account, address provider) private view returns (uint256) {
+        uint256 unbonding = account.unbondAt != 0 ? _unbonding[provider] : 0;
+        return uint256(account.stake) - account.locked - unbonding;
     }
 
     /// Zero is kept for evicted units. It catches a provider's own mistake only, so 64 bits do.

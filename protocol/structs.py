@@ -442,10 +442,13 @@ class LeaseState:
 
 @dataclass(frozen=True, slots=True)
 class PostedOrder:
-    """`order_digest` is zero where none waits for its answer."""
+    """`order_digest` is zero where none waits for its answer.
+
+    `answer_within` is of scheduled seconds since the start.
+    """
 
     order_digest: JobId = NO_ORDER
-    answer_by: int = 0
+    answer_within: int = 0
     lost_seconds: int = 0
 
 

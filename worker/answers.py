@@ -33,12 +33,12 @@ class Answers:
         if posted.order_digest == NO_ORDER:
             return
         attempts = self._journal.attempts.of_job(posted.order_digest)
-        if not attempts and view.block.timestamp < posted.answer_by - self._answer_seconds // 4:
+        if not attempts and view.scheduled_so_far < posted.answer_within - self._answer_seconds // 4:
             return  # it may still arrive
         accepted = any(row.state is not AttemptState.REFUSED for row in attempts)
         call = self._market.build_answer_order(view.terms, posted.order_digest, accepted)
         what = "accept" if accepted else "refuse"
-        intent = f"{what}/{to_hex(view.lease_id)}/{to_hex(posted.order_digest)}/{posted.answer_by}"
+        intent = f"{what}/{to_hex(view.lease_id)}/{to_hex(posted.order_digest)}/{posted.answer_within}"
         try:
             self._sender.submit(intent, call)
         except TransactionReverted as error:

@@ -80,11 +80,15 @@ class LeaseView:
     @property
     def claimable_seconds(self) -> Seconds:
         """The most that a proof posted now may claim."""
-        until = min(self.block.timestamp, self.end)
+        scheduled = self.scheduled_so_far
         if self.posted_order.order_digest != NO_ORDER:
-            until = min(until, self.posted_order.answer_by)
-        claimable = scheduled_seconds(self.terms.weekly_hours, self.terms.start, until)
-        return Seconds(claimable - self.posted_order.lost_seconds)
+            scheduled = min(scheduled, self.posted_order.answer_within)
+        return Seconds(scheduled - self.posted_order.lost_seconds)
+
+    @property
+    def scheduled_so_far(self) -> Seconds:
+        until = min(self.block.timestamp, self.end)
+        return scheduled_seconds(self.terms.weekly_hours, self.terms.start, until)
 
     def holds(self, instant: int) -> bool:
         """Whether the renter has hired this second."""

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { CompletionProof, JobReceipt, Terms, TraceLeaf } from "../libraries/Types.sol";
+import { CompletionProof, JobReceipt, RelayedCall, Terms, TraceLeaf } from "../libraries/Types.sol";
 import { DisputeKey, ICourtBook, ProvenLeaf, ProvenReceipt } from "./ICourtBook.sol";
 
 /// @title Disputes over pending proofs: accounts, challenges, and the bisection of withheld traces
@@ -9,6 +9,12 @@ import { DisputeKey, ICourtBook, ProvenLeaf, ProvenReceipt } from "./ICourtBook.
 interface IComputeCourt is ICourtBook {
     /// @notice Adds to the caller's balance, out of its tokens.
     function deposit(uint96 amount) external;
+
+    /// @notice As `deposit`, with an EIP-2612 permit; one that was spent already breaks nothing.
+    function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+
+    /// @notice Makes a call of this contract as the account that signed it. A call that fails spends no nonce.
+    function relay(RelayedCall calldata call, bytes calldata signature) external returns (bytes memory result);
 
     /// @notice Pays out of the caller's balance.
     function withdraw(address to, uint96 amount) external;

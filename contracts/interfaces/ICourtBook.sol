@@ -5,6 +5,7 @@ import { JobReceipt, TraceLeaf } from "../libraries/Types.sol";
 import { ILeaseMarket } from "./ILeaseMarket.sol";
 import { IOracleQuorum } from "./IOracleQuorum.sol";
 import { IProviderRegistry } from "./IProviderRegistry.sol";
+import { IRelayedContext } from "./IRelayedContext.sol";
 
 /// What a dispute is about.
 /// SEGMENT: of a TRACED job, the steps between leaf `segment - 1` (of leaf 0: the spec's initial state) and leaf
@@ -105,7 +106,7 @@ struct CourtParameters {
 /// @title What ComputeCourt and CourtProceedings share: events, errors, and what both store
 /// @notice All money is base units of the stake token. Every phase has an end after which anybody moves the dispute on;
 /// no dispute lasts longer than `DISPUTE_MAX_SECONDS`. Windows are half open: [from, until).
-interface ICourtBook {
+interface ICourtBook is IRelayedContext {
     struct Dispute {
         // slot 0
         address challenger;
@@ -220,7 +221,6 @@ interface ICourtBook {
     error NotYourTurn(bool challengersTurn);
     error OnlyChallenger(address expected, address actual);
     error OnlyArbiter(address expected, address actual);
-    error SignatureInvalid(address arbiter, bytes32 digest);
     error NotDrawn(uint8 member);
     error VotedAlready(uint8 member);
     error CommittedAlready(uint8 member);

@@ -27,8 +27,8 @@ interface ILeaseAmendments is ILeaseBook {
     /// @param renterSignature over the Acceptance; empty where the renter calls
     function accept(Terms calldata terms, bytes32 proofHash, bytes calldata renterSignature) external;
 
-    /// @notice Renter: posts an order that the worker must answer within `ANSWER_SECONDS`; seconds after that and
-    /// before the answer are not proven. One order waits at a time.
+    /// @notice Renter: posts an order that the worker must answer within `ANSWER_SECONDS` of scheduled time; scheduled
+    /// seconds after that and before the answer are not proven. One order waits at a time.
     function postOrder(Terms calldata terms, bytes32 orderDigest) external;
 
     /// @notice Records the worker's answer to the order that waits.

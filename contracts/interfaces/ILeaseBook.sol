@@ -11,9 +11,10 @@ import {
 } from "../libraries/Types.sol";
 import { IOracleQuorum } from "./IOracleQuorum.sol";
 import { IProviderRegistry } from "./IProviderRegistry.sol";
+import { IRelayedContext } from "./IRelayedContext.sol";
 
 /// @title What LeaseMarket and LeaseAmendments share: events, errors, and what both can be asked
-interface ILeaseBook {
+interface ILeaseBook is IRelayedContext {
     event OfferListed(bytes32 indexed offerHash, address indexed provider, Offer offer);
     event OfferUnlisted(bytes32 indexed offerHash, address indexed provider);
     /// @notice A signed offer that is not listed was taken. A lease on it follows in the same transaction.
@@ -42,7 +43,8 @@ interface ILeaseBook {
         NoticeReason reason,
         bytes32 evidence
     );
-    event OrderPosted(bytes32 indexed leaseId, bytes32 indexed orderDigest, uint40 answerBy);
+    /// @param answerWithin scheduled seconds since the start of the lease
+    event OrderPosted(bytes32 indexed leaseId, bytes32 indexed orderDigest, uint32 answerWithin);
     /// @param lostSeconds cumulative: scheduled seconds that can be proven no more, for late answers
     event OrderAnswered(
         bytes32 indexed leaseId, bytes32 indexed orderDigest, bool accepted, uint32 lostSeconds
@@ -73,7 +75,6 @@ interface ILeaseBook {
     event LeaseClosed(bytes32 indexed leaseId, uint32 settledSeconds, uint96 refund, uint96 compensation);
     event Withdrawn(address indexed token, address indexed account, address indexed to, uint256 amount);
     event FeesWithdrawn(address indexed token, address indexed treasury, uint256 amount);
-    event Relayed(address indexed account, uint256 nonce, address indexed relayer);
     event TokenSet(address indexed token, bool allowed, uint16 feeBps);
     event TreasuryChanged(address indexed treasury);
 
@@ -87,9 +88,6 @@ interface ILeaseBook {
     error OnlyWorker(address expected, address actual);
     error OnlyCourt(address expected, address actual);
     error OnlyDelegate(address expected, address actual);
-    /// @notice `account` neither called nor signed `digest`.
-    error SignatureInvalid(address account, bytes32 digest);
-    error SignatureExpired(uint256 deadline, uint256 nowSeconds);
     error TokenNotAllowed(address token);
     error NativeCoinMismatch(address wrappedNative, address token);
     error ValueMismatch(uint256 expected, uint256 actual);
@@ -99,7 +97,6 @@ interface ILeaseBook {
     error OfferNotListed(bytes32 offerHash);
     error OfferAlreadyListed(bytes32 offerHash);
     error OfferCancelled(address provider, uint256 salt);
-    error OfferDurationInvalid(uint32 minSeconds, uint32 maxSeconds, uint32 horizonSeconds);
     error StartOutOfRange(uint256 earliest, uint256 latest, uint40 actual);
     error EndOutOfRange(uint256 earliest, uint256 latest, uint40 actual);
     error MaxEndOutOfRange(uint256 earliest, uint256 latest, uint40 actual);
@@ -148,7 +145,7 @@ interface ILeaseBook {
     function WRAPPED_NATIVE() external view returns (address);
     function CHALLENGE_SECONDS() external view returns (uint32);
     function PROOF_GRACE_SECONDS() external view returns (uint32);
-    /// @return how long a worker has to answer an order posted on-chain
+    /// @return how many scheduled seconds a worker has to answer an order posted on-chain
     function ANSWER_SECONDS() external view returns (uint32);
     function MAX_FEE_BPS() external view returns (uint16);
     function MAX_START_DELAY_SECONDS() external view returns (uint32);

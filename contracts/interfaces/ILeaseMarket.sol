@@ -10,7 +10,8 @@ import { ILeaseBook } from "./ILeaseBook.sol";
 /// Calls that are not here are LeaseAmendments', reached at the same address.
 /// Where a signature is asked for, an account that calls by itself leaves it empty; contracts sign by EIP-1271.
 interface ILeaseMarket is ILeaseBook {
-    /// @notice Lists the caller's offer; from now on anyone may open a lease on it.
+    /// @notice Lists the caller's offer; from now on anyone may open a lease on it. Whether token and durations allow one
+    /// is found out then, as with an offer that is only signed.
     function list(Offer calldata offer) external returns (bytes32 offerHash);
 
     /// @notice Takes an offer off the market. Leases already open keep their terms.

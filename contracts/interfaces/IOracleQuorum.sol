@@ -56,6 +56,7 @@ interface IOracleQuorum {
     error SignatureInvalid(uint8 member, address signer);
     error UnitIdMismatch(bytes32 expected, bytes32 actual);
     error AttestationExpired(uint40 expiresAt, uint256 nowSeconds);
+    error AttestationTooLong(uint256 latest, uint40 expiresAt);
     error GpuCountOutOfRange(uint256 count, uint256 maximum);
     error GpuIdsNotAscending(bytes32 previous, bytes32 next);
     /// @notice The GPU was measured in another unit since.
@@ -106,6 +107,8 @@ interface IOracleQuorum {
     function ROTATION_SECONDS() external view returns (uint32);
     function EXIT_SECONDS() external view returns (uint32);
     function MAX_MEMBERS() external view returns (uint256);
+    /// @return how long an attestation holds at most
+    function MAX_ATTESTATION_SECONDS() external view returns (uint256);
     function threshold() external view returns (uint8);
     /// @return all zero where no member has the index
     function memberAt(uint8 member) external view returns (Member memory);

@@ -17,17 +17,6 @@ interface IProviderRegistry {
         uint24 epoch;
     }
 
-    /// @notice What a new lease takes of its provider.
-    struct Booking {
-        address provider;
-        bytes32 unitId;
-        bytes32 gpuClass;
-        uint16 gpuCount;
-        uint24 epoch;
-        uint96 bond;
-        uint168 weeklyHours;
-    }
-
     event Staked(address indexed provider, uint96 amount);
     event UnbondingStarted(address indexed provider, uint96 unbonding, uint40 unbondAt);
     event UnbondingCancelled(address indexed provider, uint96 amount);
@@ -101,7 +90,16 @@ interface IProviderRegistry {
     function raiseEpoch() external returns (uint24 epoch);
 
     /// @notice Market only: locks the bond and books the hours of a new lease. The market's `LeaseOpened` tells of it.
-    function lock(Booking calldata booking) external;
+    /// @dev Not one struct: an opening would pay 1,400 gas more.
+    function lock(
+        address provider,
+        bytes32 unitId,
+        bytes32 gpuClass,
+        uint16 gpuCount,
+        uint24 epoch,
+        uint96 bond,
+        uint168 weeklyHours
+    ) external;
 
     /// @notice Market only: frees the hours of a lease that has ended.
     function releaseHours(bytes32 unitId, uint168 weeklyHours) external;

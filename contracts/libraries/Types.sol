@@ -389,6 +389,6 @@ library LeaseFlags {
 /// The order that a renter posted on-chain last, and what waiting for answers has cost the provider.
 struct PostedOrder {
     bytes32 orderDigest; // zero: none waits for its answer
-    uint40 answerBy;
-    uint32 lostSeconds; // scheduled ones between an answerBy and its late answer
+    uint32 answerWithin; // scheduled seconds since the start: the worker owes no answer outside its hours
+    uint32 lostSeconds; // scheduled ones beyond an answerWithin until its late answer
 }

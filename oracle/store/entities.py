@@ -46,7 +46,7 @@ _LEASE_NUMBERS = (
     "penalty_seconds",
     "open_disputes",
     "moved_last_post",
-    "answer_by",
+    "answer_within",
     "lost_seconds",
     "hops",
 )

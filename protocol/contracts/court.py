@@ -67,6 +67,10 @@ class Court(Contract):
     def balance_of(self, account: Address, block: BlockTag = "latest") -> Units:
         return self._read(block, "balanceOf", account)
 
+    def relay_nonce(self, account: Address, block: BlockTag = "latest") -> int:
+        """Of the account's next RelayedCall."""
+        return self._read(block, "nonces", account)
+
     def burned(self, block: BlockTag = "latest") -> Units:
         """Burned in the books and not swept."""
         return self._read(block, "burned")

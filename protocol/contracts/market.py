@@ -108,6 +108,10 @@ class Market(Contract):
     def posted_order_of(self, lease_id: bytes, block: BlockTag = "latest") -> PostedOrder:
         return self._read(block, "postedOrderOf", lease_id)
 
+    def horizon_seconds(self, block: BlockTag = "latest") -> Seconds:
+        """No lease is longer."""
+        return self._read(block, "HORIZON_SECONDS")
+
     def scheduled_seconds(
         self, weekly_hours: int, start: int, end: int, block: BlockTag = "latest"
     ) -> Seconds:

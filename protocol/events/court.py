@@ -40,6 +40,15 @@ class CourtBurnedSwept(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CourtRelayed(Event):
+    """`Relayed` of the court."""
+
+    account: Address
+    nonce: int
+    relayer: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Challenged(Event):
     """The challenge bond left the challenger's balance."""
 

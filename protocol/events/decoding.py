@@ -32,6 +32,7 @@ _NEVER_EMITTED: Final = frozenset({"EIP712DomainChanged"})
 _OWN_NAMES: Final = {
     ("ComputeCourt", "Withdrawn"): "CourtWithdrawn",
     ("ComputeCourt", "BurnedSwept"): "CourtBurnedSwept",
+    ("ComputeCourt", "Relayed"): "CourtRelayed",
 }
 """Of events that another contract has under the same name."""
 

@@ -97,9 +97,11 @@ class NoticeGiven(Event):
 
 @dataclass(frozen=True, slots=True)
 class OrderPosted(Event):
+    """`answer_within` is of scheduled seconds since the start of the lease."""
+
     lease_id: LeaseId
     order_digest: JobId
-    answer_by: int
+    answer_within: int
 
 
 @dataclass(frozen=True, slots=True)

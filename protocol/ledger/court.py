@@ -47,6 +47,8 @@ class CourtState:
     """Credits of disputes that are ending."""
     burned_units: int = 0
     ended: int = 0
+    relay_nonces: dict[Address, int] = field(default_factory=dict[Address, int])
+    """Of each account's next relayed call."""
 
     @classmethod
     def of(cls, manifest: DeploymentManifest) -> "CourtState":
@@ -73,6 +75,9 @@ class CourtState:
             case events.CourtBurnedSwept():
                 expect(event, "amount", self.burned_units, event.amount)
                 self.burned_units = 0
+            case events.CourtRelayed():
+                expect(event, "nonce", self.relay_nonces.get(event.account, 0), event.nonce)
+                self.relay_nonces[event.account] = event.nonce + 1
             case events.Challenged():
                 self._challenged(event)
             case events.TraceRefuted():

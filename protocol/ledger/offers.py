@@ -67,7 +67,6 @@ def _check_offer(state: LedgerState, event: events.OfferListed | events.OfferTak
     offer = event.offer
     expect(event, "offer_hash", hash_struct(offer), event.offer_hash)
     expect(event, "provider", offer.provider, event.provider)
-    expect(event, "token allowed", True, offer.token in state.parameters.token_fees)
 
 
 HANDLERS: Final[Mapping[type[events.Event], Handler]] = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocol import events
-from protocol.accrual import fee_units, pay_units, scheduled_seconds
+from protocol.accrual import fee_units, pay_units
 from protocol.ledger.state import (
     NO_BOND,
     Bond,
@@ -31,18 +31,18 @@ def order_posted(state: LedgerState, event: events.OrderPosted, block_timestamp:
     expect(event, "no order", False, event.order_digest == NO_ORDER)
     if block_timestamp >= lease.end:
         raise broken(event, "time", f"before {lease.end}", block_timestamp)
-    answer_by = max(block_timestamp, lease.terms.start) + state.parameters.answer_seconds
-    expect(event, "answer_by", answer_by, event.answer_by)
-    return Changes(leases=(replace(lease, posted_order=event.order_digest, answer_by=answer_by),))
+    answer_within = lease.scheduled_until(block_timestamp) + state.parameters.answer_seconds
+    expect(event, "answer_within", answer_within, event.answer_within)
+    return Changes(leases=(replace(lease, posted_order=event.order_digest, answer_within=answer_within),))
 
 
 def order_answered(state: LedgerState, event: events.OrderAnswered, block_timestamp: int) -> Changes:
     lease = open_lease(state, event)
     expect(event, "order unanswered", lease.posted_order, event.order_digest)
     expect(event, "no order", False, event.order_digest == NO_ORDER)
-    late = scheduled_seconds(lease.terms.weekly_hours, lease.answer_by, min(block_timestamp, lease.end))
+    late = max(lease.scheduled_until(block_timestamp) - lease.answer_within, 0)
     expect(event, "lost seconds", lease.lost_seconds + late, event.lost_seconds)
-    changed = replace(lease, posted_order=NO_ORDER, answer_by=0, lost_seconds=event.lost_seconds)
+    changed = replace(lease, posted_order=NO_ORDER, answer_within=0, lost_seconds=event.lost_seconds)
     return Changes(leases=(changed,))
 
 

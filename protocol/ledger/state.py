@@ -154,7 +154,8 @@ class LeaseEntry:
     """Where a dispute moved the last time to post; else zero."""
     posted_order: JobId = NO_ORDER
     """The one that waits for its answer."""
-    answer_by: int = 0
+    answer_within: int = 0
+    """Of scheduled seconds since the start."""
     lost_seconds: int = 0
     hops: int = 0
     paid_units: int = 0
@@ -198,8 +199,14 @@ class LeaseEntry:
 
     def claimable_seconds(self, now: int) -> int:
         """The most that a proof posted now may claim."""
-        until = min(now, self.end, self.answer_by) if self.posted_order != NO_ORDER else min(now, self.end)
-        return scheduled_seconds(self.terms.weekly_hours, self.terms.start, until) - self.lost_seconds
+        scheduled = self.scheduled_until(now)
+        if self.posted_order != NO_ORDER:
+            scheduled = min(scheduled, self.answer_within)
+        return scheduled - self.lost_seconds
+
+    def scheduled_until(self, now: int) -> Seconds:
+        """Scheduled seconds so far."""
+        return scheduled_seconds(self.terms.weekly_hours, self.terms.start, min(now, self.end))
 
 
 @dataclass(frozen=True, slots=True)

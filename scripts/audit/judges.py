@@ -53,12 +53,14 @@ def _check_findings(quorum: Quorum, history: History, section: Section) -> None:
 
 
 def check_court(web3: Web3, history: History, section: Section) -> None:
-    """Every balance, every open dispute and its challenger, and what is to be burned."""
+    """Every balance and nonce, every open dispute and its challenger, and what is to be burned."""
     court, block = Court(web3, history.manifest.court), history.block.number
     state = history.court
     for account in sorted({*history.accounts, *state.balances}):
         expected = state.balances.get(account, 0)
         section.compare("court_balance", account, expected, court.balance_of(account, block))
+        expected = state.relay_nonces.get(account, 0)
+        section.compare("court_relay_nonce", account, expected, court.relay_nonce(account, block))
     section.compare("burned", "court", state.burned_units, court.burned(block))
     for dispute_id, entry in state.disputes.items():
         actual = court.dispute_of(dispute_id, block).challenger

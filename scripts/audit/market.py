@@ -52,7 +52,7 @@ def expected_order(entry: LeaseEntry) -> PostedOrder:
     """What the contract stores of the order that waits, and of those that waited too long."""
     if entry.status is LeaseStatus.CLOSED:
         return PostedOrder()
-    return PostedOrder(entry.posted_order, entry.answer_by, entry.lost_seconds)
+    return PostedOrder(entry.posted_order, entry.answer_within, entry.lost_seconds)
 
 
 def expected_slot(entry: LeaseEntry, is_ordered: bool, has_moved_on: bool) -> LeaseState:

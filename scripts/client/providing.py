@@ -149,6 +149,13 @@ def offer_of(purse: Purse, draft: OfferDraft) -> Offer:
     unit, _ = chain.registry.unit_of(draft.unit_id)
     if unit.provider != purse.address:
         raise BadInput(f"unit {to_hex(draft.unit_id)}: expected one of {purse.address}, got {unit.provider}")
+    if not chain.market.token_terms(draft.token).allowed:
+        raise BadInput(f"token: expected one that leases can be paid in, got {draft.token}")
+    if not 0 < max(draft.min_seconds, 1) <= draft.max_seconds <= chain.market.horizon_seconds():
+        raise BadInput(
+            f"durations: expected 0 <= shortest <= longest <= {chain.market.horizon_seconds()} s, "
+            f"got {draft.min_seconds} and {draft.max_seconds}"
+        )
     epoch = chain.registry.stake_of(purse.address).epoch
     return Offer(
         provider=purse.address,

@@ -72,7 +72,7 @@ def plan_of(chosen: Mapping[str, Any], deployer: Address, is_development: bool) 
             raise click.UsageError(f"a deployment on a public network must be given {', '.join(missing)}")
     # A member stays bonded for longer than any dispute that it was drawn for.
     exit_seconds = Seconds(chosen["exit_seconds"] or dispute_seconds(values) + values["rotation_seconds"])
-    _require_sound(values, exit_seconds)
+    _require_sound(values, exit_seconds, len(chosen["members"]))
     extra = {name: chosen[name] for name in ("fee_bps", "timelock_seconds")}
     wrapped_native = chosen["wrapped_native"]
     if wrapped_native is None and not is_development:
@@ -88,12 +88,16 @@ def plan_of(chosen: Mapping[str, Any], deployer: Address, is_development: bool) 
     )
 
 
-def _require_sound(values: Mapping[str, int], exit_seconds: int) -> None:
+def _require_sound(values: Mapping[str, int], exit_seconds: int, members: int) -> None:
     """What constructors refuse, before anything is paid for. UsageError."""
     if exit_seconds < dispute_seconds(values):
         raise click.UsageError(f"--exit-seconds: expected at least a dispute's {dispute_seconds(values)}")
     if values["proof_grace_seconds"] < values["challenge_seconds"]:
         raise click.UsageError("--proof-grace-seconds: expected at least --challenge-seconds")
+    if values["threshold"] * 2 <= members:
+        raise click.UsageError(
+            f"--threshold: expected a majority of {members} members, got {values['threshold']}"
+        )
     if values["committee_size"] % 2 == 0:
         raise click.UsageError("--committee-size: expected an odd number")
 

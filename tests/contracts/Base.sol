@@ -98,7 +98,9 @@ abstract contract Base is Test {
     /// Each contract needs the others' addresses: the market's is known before it exists.
     function deploy(address stakeToken_, address court) internal {
         address expected = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 4);
-        quorum = new OracleQuorum(stakeToken_, court, OWNER, MEMBER_BOND, ROTATION_SECONDS, EXIT_SECONDS, 1);
+        quorum = new OracleQuorum(
+            stakeToken_, court, OWNER, MEMBER_BOND, ROTATION_SECONDS, EXIT_SECONDS, quorumThreshold()
+        );
         registry = new ProviderRegistry(stakeToken_, expected, quorum, UNBONDING_SECONDS);
         MarketParameters memory parameters = marketParameters(court);
         LeaseSuccession succession_ = new LeaseSuccession(parameters);
@@ -107,6 +109,11 @@ abstract contract Base is Test {
         assertEq(address(market), expected, "market's address");
         amendments = ILeaseAmendments(address(market));
         succession = ILeaseSuccession(address(market));
+    }
+
+    /// A majority of nine members.
+    function quorumThreshold() internal pure virtual returns (uint8) {
+        return 5;
     }
 
     function marketParameters(address court) internal view returns (MarketParameters memory) {

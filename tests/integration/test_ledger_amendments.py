@@ -133,8 +133,7 @@ def test_order__answered_late_then_accepted_proof__agrees(story: Story) -> None:
     terms = story.open(story.set_up(), 1000, 1)
     story.advance_to(terms.start + 10)
     story.follower.send(RENTER, market.build_post_order(terms, ORDER))
-    answer_by = story.lease(terms).answer_by
-    story.advance_to(answer_by + 20)
+    story.advance_to(terms.start + story.lease(terms).answer_within + 20)
     acknowledgement = OrderAcknowledgement(lease_id(domain, terms), ORDER, True)
     signature = sign(domain, acknowledgement, WORKER)
     story.follower.send(STRANGER, market.build_answer_order(terms, ORDER, True, signature))

@@ -116,7 +116,7 @@ class Follower:
             found = market.lease_state(identity)
             assert replace(found, flags=found.flags & VISIBLE) == self.expected_state(identity)
             if lease.status is not LeaseStatus.CLOSED:
-                posted = PostedOrder(lease.posted_order, lease.answer_by, lease.lost_seconds)
+                posted = PostedOrder(lease.posted_order, lease.answer_within, lease.lost_seconds)
                 assert market.posted_order_of(identity) == posted
 
     def compare_registry(self) -> None:

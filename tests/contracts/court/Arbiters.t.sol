@@ -10,6 +10,7 @@ import {
     Verdict
 } from "../../../contracts/interfaces/ICourtBook.sol";
 import { ICourtProceedings } from "../../../contracts/interfaces/ICourtProceedings.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import { CourtBase } from "./CourtBase.sol";
 
 /// A contract that signs what its owner signed, by EIP-1271.
@@ -288,7 +289,9 @@ contract ArbitersTest is CourtBase {
 
     function _expectVoteInvalid(bytes memory signature) private {
         bytes32 digest = _voteDigest(id, _round(), "missing");
-        vm.expectRevert(abi.encodeWithSelector(ICourtBook.SignatureInvalid.selector, arbiters[first], digest));
+        vm.expectRevert(
+            abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, arbiters[first], digest)
+        );
         proceedings.voteData(key, first, "missing", signature);
     }
 

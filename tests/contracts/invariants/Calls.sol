@@ -28,20 +28,40 @@ abstract contract Calls is Followers {
         internal
         returns (bytes memory result)
     {
+        return _callOrRelay(address(MARKET), MARKET.domainSeparator(), account, data, reason, action);
+    }
+
+    /// The court's, relayed at times.
+    function _callCourt(address account, bytes memory data, bytes memory reason, string memory action)
+        internal
+        returns (bytes memory result)
+    {
+        return _callOrRelay(address(COURT), COURT.domainSeparator(), account, data, reason, action);
+    }
+
+    function _callOrRelay(
+        address target,
+        bytes32 domain,
+        address account,
+        bytes memory data,
+        bytes memory reason,
+        string memory action
+    ) private returns (bytes memory result) {
         if (!_relaying || _keyOf[account] == 0) {
-            return _callAt(address(MARKET), account, 0, data, reason, action);
+            return _callAt(target, account, 0, data, reason, action);
         }
-        uint256 nonce = nonceOf[account];
+        uint256 nonce = nonceOf[target][account];
         RelayedCall memory relayed =
             RelayedCall({ account: account, data: data, nonce: nonce, deadline: uint40(_now()) });
-        bytes memory signature = _sign(account, DIGESTS.hashRelayedCall(relayed));
+        bytes memory signature = _signIn(domain, account, DIGESTS.hashRelayedCall(relayed));
         bytes memory relay = abi.encodeCall(ILeaseAmendments.relay, (relayed, signature));
-        result = _callAt(address(MARKET), KEEPER, 0, relay, reason, action);
-        assertEq(MARKET.nonces(account), reason.length == 0 ? nonce + 1 : nonce, "nonce");
+        result = _callAt(target, KEEPER, 0, relay, reason, action);
+        assertEq(Nonces(target).nonces(account), reason.length == 0 ? nonce + 1 : nonce, "nonce");
         if (reason.length != 0) return result;
-        nonceOf[account] = nonce + 1;
+        nonceOf[target][account] = nonce + 1;
         reason = abi.encodeWithSelector(Nonces.InvalidAccountNonce.selector, account, nonce + 1);
-        _callAt(address(MARKET), KEEPER, 0, relay, reason, "relay");
+        _callAt(target, KEEPER, 0, relay, reason, "relay");
+        ++calls[string.concat(action, " relayed")];
         return abi.decode(result, (bytes));
     }
 

@@ -129,7 +129,7 @@ abstract contract Checks is Base {
         assertEq(state.flags & LeaseFlags.HOURS_RELEASED == 0, shadow.hoursHeld, "hours held");
         PostedOrder memory order = market.postedOrderOf(shadow.leaseId);
         assertEq(order.orderDigest, shadow.order, "order");
-        assertEq(order.answerBy, shadow.answerBy, "answer by");
+        assertEq(order.answerWithin, shadow.answerWithin, "answer within");
         assertEq(order.lostSeconds, shadow.lostSeconds, "seconds lost");
     }
 

@@ -116,7 +116,7 @@ abstract contract CourtSide is Predictions, Receipts {
             );
         }
         string[4] memory actions = ["", "challengeJob", "challengeAvailability", "startBisection"];
-        _callAt(address(COURT), challenger, 0, data, reason, actions[uint8(kind)]);
+        _callCourt(challenger, data, reason, actions[uint8(kind)]);
     }
 
     function _judge(Case memory case_, uint256 seed) private {
@@ -151,7 +151,7 @@ abstract contract CourtSide is Predictions, Receipts {
             IComputeCourt.refuteTrace,
             (shadow.terms, proof, _provenReceiptOf(shadow.leaseId, proof.previousProof), 0, leaf, none)
         );
-        _callAt(address(COURT), challenger, 0, data, reason, "refuteTrace");
+        _callCourt(challenger, data, reason, "refuteTrace");
     }
 
     /// Just what the bond needs beyond what is in the court already.
@@ -163,7 +163,7 @@ abstract contract CourtSide is Predictions, Receipts {
         vm.prank(challenger);
         STAKE_TOKEN.approve(address(COURT), missing);
         bytes memory data = abi.encodeCall(IComputeCourt.deposit, (missing));
-        _callAt(address(COURT), challenger, 0, data, NO_REASON, "deposit");
+        _callCourt(challenger, data, NO_REASON, "deposit");
     }
 
     function _bisect(Case memory case_, uint256 seed) private {
@@ -231,7 +231,7 @@ abstract contract CourtSide is Predictions, Receipts {
             bytes32 missing = withheld ? bytes32("trace") : bytes32(0);
             bytes memory data =
                 abi.encodeCall(ICourtProceedings.voteData, (case_.key, members[i], missing, ""));
-            _callAt(address(COURT), arbiters[members[i]], 0, data, NO_REASON, "voteData");
+            _callCourt(arbiters[members[i]], data, NO_REASON, "voteData");
         }
     }
 
@@ -244,7 +244,7 @@ abstract contract CourtSide is Predictions, Receipts {
             Verdict memory verdict = _verdict(case_, behaviour, i);
             bytes32 commitment = keccak256(abi.encode(case_.id, drawBlock, arbiter, verdict, SALT));
             bytes memory data = abi.encodeCall(ICourtProceedings.commit, (case_.key, members[i], commitment));
-            _callAt(address(COURT), arbiter, 0, data, NO_REASON, "commit");
+            _callCourt(arbiter, data, NO_REASON, "commit");
         }
     }
 

@@ -154,18 +154,21 @@ abstract contract Followers is MoneyFollowers {
     function _onOrderPosted(Shadow storage shadow, Vm.Log memory entry) private {
         assertEq(shadow.order, 0, "two orders wait");
         shadow.order = entry.topics[2];
-        shadow.answerBy = abi.decode(entry.data, (uint40));
+        shadow.answerWithin = abi.decode(entry.data, (uint32));
+        uint256 scheduled = _scheduled(shadow.terms, shadow.terms.start, _now());
+        assertEq(shadow.answerWithin, scheduled + MARKET.ANSWER_SECONDS(), "answer within");
     }
 
     function _onOrderAnswered(Shadow storage shadow, Vm.Log memory entry) private {
         assertEq(entry.topics[2], shadow.order, "another order was answered");
         (, uint32 lost) = abi.decode(entry.data, (bool, uint32));
-        uint256 late = _scheduled(shadow.terms, shadow.answerBy, _min(_now(), shadow.end));
+        uint256 scheduled = _scheduled(shadow.terms, shadow.terms.start, _min(_now(), shadow.end));
+        uint256 late = scheduled - _min(scheduled, shadow.answerWithin);
         assertEq(lost, shadow.lostSeconds + late, "seconds lost");
         if (late != 0) ++calls["answeredLate"];
         shadow.lostSeconds = lost;
         shadow.order = 0;
-        shadow.answerBy = 0;
+        shadow.answerWithin = 0;
     }
 
     function _onFailedOver(Shadow storage shadow, Vm.Log memory entry) private {

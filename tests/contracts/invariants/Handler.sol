@@ -42,20 +42,33 @@ contract Handler is Outsiders {
     function prepare() external {
         _bondArbiters();
         for (uint256 i = 0; i < units.length; ++i) {
-            GpuAttestation memory attestation = GpuAttestation({
-                unitId: units[i],
-                provider: providers[i / UNITS],
-                nodeId: bytes32(i),
-                gpuIds: _gpuIds(i),
-                gpuClass: GPU_CLASS,
-                vramMiB: 24_564,
-                measuredGops: 1,
-                seedBlock: uint64(block.number - 1),
-                seedBlockHash: blockhash(block.number - 1),
-                reportDigest: 0,
-                expiresAt: type(uint40).max
-            });
-            QUORUM.recordAttestation(attestation, _quorumSigns(DIGESTS.hashGpuAttestation(attestation)));
+            _attest(i);
         }
+    }
+
+    function _keepAttested(bytes32 unitId) internal override {
+        if (QUORUM.findingOf(unitId).expiresAt != 0) return;
+        _bondArbiters();
+        for (uint256 i = 0; i < units.length; ++i) {
+            if (units[i] == unitId) _attest(i);
+        }
+    }
+
+    /// For as long as a finding may hold.
+    function _attest(uint256 unit) private {
+        GpuAttestation memory attestation = GpuAttestation({
+            unitId: units[unit],
+            provider: providers[unit / UNITS],
+            nodeId: bytes32(unit),
+            gpuIds: _gpuIds(unit),
+            gpuClass: GPU_CLASS,
+            vramMiB: 24_564,
+            measuredGops: 1,
+            seedBlock: uint64(block.number - 1),
+            seedBlockHash: blockhash(block.number - 1),
+            reportDigest: 0,
+            expiresAt: uint40(_now() + QUORUM.MAX_ATTESTATION_SECONDS())
+        });
+        QUORUM.recordAttestation(attestation, _quorumSigns(DIGESTS.hashGpuAttestation(attestation)));
     }
 }

@@ -93,7 +93,7 @@ contract InvariantsTest is Checks {
         }
         _checkAll();
         _letEverybodyOut();
-        string[99] memory actions = [
+        string[101] memory actions = [
             "stake",
             "startUnbonding",
             "cancelUnbonding",
@@ -192,7 +192,9 @@ contract InvariantsTest is Checks {
             "failover refused",
             "postProofs refused",
             "challengeJob refused",
-            "challengeAvailability refused"
+            "challengeAvailability refused",
+            "challengeAvailability relayed",
+            "commit relayed"
         ];
         for (uint256 i = 0; i < actions.length; ++i) {
             emit log_named_uint(actions[i], handler.calls(actions[i]));
@@ -200,6 +202,11 @@ contract InvariantsTest is Checks {
         for (uint256 i = 0; i < actions.length; ++i) {
             assertGe(handler.calls(actions[i]), 1, actions[i]);
         }
+    }
+
+    /// Of the handler's four arbiters.
+    function quorumThreshold() internal pure override returns (uint8) {
+        return 3;
     }
 
     function courtParameters() private pure returns (CourtParameters memory) {

@@ -143,10 +143,7 @@ abstract contract Outsiders is ProviderSide, SuccessionSide, CourtSide, AnyoneSi
         bytes32 unitId = units[unit];
         address provider = providers[unit / UNITS];
         address registry = address(REGISTRY);
-        IProviderRegistry.Booking memory booking;
-        (booking.unitId, booking.provider) = (unitId, provider);
-        (booking.gpuClass, booking.gpuCount) = (GPU_CLASS, 2);
-        _mustFail(registry, abi.encodeCall(REGISTRY.lock, (booking)));
+        _mustFail(registry, abi.encodeCall(REGISTRY.lock, (provider, unitId, GPU_CLASS, 2, 0, 0, 0)));
         _mustFail(registry, abi.encodeCall(REGISTRY.releaseHours, (unitId, type(uint168).max)));
         _mustFail(registry, abi.encodeCall(REGISTRY.release, (provider, unitId, 0, 1, ATTACKER, 1)));
         _mustFail(registry, abi.encodeCall(REGISTRY.slash, (provider, 1, ATTACKER, 1, ATTACKER, 0)));

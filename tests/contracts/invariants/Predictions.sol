@@ -103,9 +103,9 @@ abstract contract Predictions is Calls {
 
     /// Seconds that a proof may claim now.
     function _claimable(Shadow storage shadow) internal view returns (uint256) {
-        uint256 until = _min(_now(), shadow.end);
-        if (shadow.order != 0) until = _min(until, shadow.answerBy);
-        return _scheduled(shadow.terms, shadow.terms.start, until) - shadow.lostSeconds;
+        uint256 scheduled = _scheduled(shadow.terms, shadow.terms.start, _min(_now(), shadow.end));
+        if (shadow.order != 0) scheduled = _min(scheduled, shadow.answerWithin);
+        return scheduled - shadow.lostSeconds;
     }
 
     function _postReason(Shadow storage shadow, uint256 claim) internal view returns (bytes memory reason) {

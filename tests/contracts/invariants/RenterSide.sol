@@ -28,7 +28,7 @@ abstract contract RenterSide is Predictions {
         if (mode == PERMITTED && terms.offer.token == address(WRAPPED)) mode = SIGNED;
         bytes memory signature;
         if (mode == LISTED) {
-            if (!_list(terms.offer)) return;
+            _list(terms.offer);
         } else {
             signature = _sign(terms.offer.provider, DIGESTS.hashOffer(terms.offer));
         }
@@ -146,12 +146,8 @@ abstract contract RenterSide is Predictions {
     /// Of some leases; the others allow no failover.
     function _policyHash(uint256 seed) internal view virtual returns (bytes32);
 
-    function _list(Offer memory offer) internal returns (bool) {
-        (bool allowed,) = MARKET.tokenTerms(offer.token);
-        bytes memory reason;
-        if (!allowed) reason = abi.encodeWithSelector(ILeaseBook.TokenNotAllowed.selector, offer.token);
-        _call(offer.provider, abi.encodeCall(ILeaseMarket.list, (offer)), reason, "list");
-        return allowed;
+    function _list(Offer memory offer) internal {
+        _call(offer.provider, abi.encodeCall(ILeaseMarket.list, (offer)), NO_REASON, "list");
     }
 
     /// What `_onOpened` will know the lease's terms by.

@@ -37,7 +37,7 @@ struct Shadow {
     uint40 movedLastPost;
     /// Zero: no proof pending.
     uint40 maturesAt;
-    uint40 answerBy;
+    uint32 answerWithin;
     uint32 settledSeconds;
     uint32 pendingSeconds;
     uint32 penaltySeconds;
@@ -78,6 +78,7 @@ abstract contract Shadows is Test {
     /// Of each provider.
     uint256 public constant UNITS = 4;
     uint256 public constant ARBITERS = 4;
+    uint8 internal constant THRESHOLD = 3;
     uint256 internal constant MAX_LEASES = 250;
     bytes32 internal constant GPU_CLASS = "RTX 4090";
 
@@ -147,7 +148,7 @@ abstract contract Shadows is Test {
     uint256 public arbitersBonds;
 
     mapping(bytes32 unitId => uint168) public bookedHoursOf;
-    mapping(address account => uint256) public nonceOf;
+    mapping(address target => mapping(address account => uint256)) public nonceOf;
     mapping(string action => uint256) public calls;
 
     constructor(Protocol memory protocol, IERC20[] memory tokens_) {

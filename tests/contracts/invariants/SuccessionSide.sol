@@ -5,6 +5,7 @@ import { ILeaseAmendments } from "../../../contracts/interfaces/ILeaseAmendments
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { FailureProof, ILeaseSuccession } from "../../../contracts/interfaces/ILeaseSuccession.sol";
 import { QuorumSignature } from "../../../contracts/interfaces/IOracleQuorum.sol";
+import { MemberSet } from "../../../contracts/libraries/MemberSet.sol";
 import {
     AllowedProvider,
     FailoverPolicy,
@@ -18,6 +19,8 @@ import { Shadow } from "./Shadows.sol";
 
 /// @title Gangs, failovers, transfers
 abstract contract SuccessionSide is RenterSide {
+    using MemberSet for uint64;
+
     /// Two leases of one renter.
     function openGang(uint256 seed, uint256 other) external acting(seed) {
         if (_shadows.length + 2 > MAX_LEASES) return;
@@ -99,7 +102,8 @@ abstract contract SuccessionSide is RenterSide {
         if (!found) return;
         Shadow storage shadow = _shadows[index];
         Terms memory next = _next(shadow, seed);
-        bool outage = (seed >> 224) % 3 == 0 && QUORUM.activeMembers() != 0;
+        _keepAttested(next.offer.unitId);
+        bool outage = (seed >> 224) % 3 == 0 && QUORUM.activeMembers().count() >= THRESHOLD;
         bool yielded = (seed >> 224) % 3 == 1;
         bytes memory reason = _failoverReason(shadow, next, outage, yielded);
         if (reason.length == 0) _propose(next);
@@ -125,15 +129,16 @@ abstract contract SuccessionSide is RenterSide {
     }
 
     function _quorumSigns(bytes32 structHash) internal view returns (QuorumSignature[] memory signatures) {
-        signatures = new QuorumSignature[](1);
+        signatures = new QuorumSignature[](THRESHOLD);
         bytes32 domain = QUORUM.domainSeparator();
-        uint64 active = QUORUM.activeMembers();
-        for (uint8 i = 0; i < ARBITERS; ++i) {
-            if (active >> i & 1 == 0) continue;
-            signatures[0] = QuorumSignature(i, _signIn(domain, arbiters[i], structHash));
-            break;
+        uint8[] memory active = QUORUM.activeMembers().list();
+        for (uint256 i = 0; i < THRESHOLD && i < active.length; ++i) {
+            signatures[i] = QuorumSignature(active[i], _signIn(domain, arbiters[active[i]], structHash));
         }
     }
+
+    /// Afterwards the quorum's finding that the unit's GPUs are real holds.
+    function _keepAttested(bytes32 unitId) internal virtual;
 
     function _transfer(Shadow storage shadow, LeaseTransfer memory deal, bytes memory reason) private {
         bytes32 dealHash = DIGESTS.hashLeaseTransfer(deal);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import { Acceptance, LeaseState, LeaseStatus, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 import { SmartAccount } from "../mocks/SmartAccount.sol";
@@ -69,7 +70,7 @@ contract AcceptTest is Base {
         address[4] memory others = [PROVIDER, WORKER, OWNER, STRANGER];
         bytes32 digest = digestOf(_acceptanceHash(proofHash));
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, RENTER, digest));
+            vm.expectRevert(abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, RENTER, digest));
             vm.prank(others[i]);
             amendments.accept(terms, proofHash, "");
         }
@@ -103,7 +104,7 @@ contract AcceptTest is Base {
         _expectSignatureInvalid(STRANGER, signature);
         _expectRevertOf(
             abi.encodeWithSelector(
-                ILeaseBook.SignatureInvalid.selector, STRANGER, digestOf(_acceptanceHash(proofHash))
+                IRelayedContext.SignatureInvalid.selector, STRANGER, digestOf(_acceptanceHash(proofHash))
             )
         );
         vm.prank(STRANGER);
@@ -188,7 +189,7 @@ contract AcceptTest is Base {
 
     function _expectSignatureInvalid(address renter, bytes memory signature) private {
         bytes32 digest = digestOf(_acceptanceHash(proofHash));
-        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, renter, digest));
+        vm.expectRevert(abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, renter, digest));
         amendments.accept(terms, proofHash, signature);
     }
 

@@ -13,11 +13,13 @@ contract ListTest is Base {
         market.list(offer);
     }
 
-    function test_RevertWhen_TokenIsNotAllowed() external {
+    function test_WhenTokenIsNotAllowedYet() external {
         Offer memory offer = defaultOffer();
         offer.token = address(stakeToken);
-        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.TokenNotAllowed.selector, address(stakeToken)));
         listOffer(offer);
+        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.TokenNotAllowed.selector, address(stakeToken)));
+        vm.prank(RENTER);
+        market.open(termsFor(offer), LISTED);
     }
 
     function test_RevertWhen_OfferHasExpired() external {
@@ -27,16 +29,21 @@ contract ListTest is Base {
         listOffer(offer);
     }
 
-    function test_RevertWhen_LeastDurationExceedsGreatest() external {
-        _expectDurationInvalid(3601, 3600);
+    function test_WhenDurationsAllowNoLease() external {
+        _expectNeverOpened(10 hours, 10 hours - 1);
+        _expectNeverOpened(0, 0);
     }
 
-    function test_RevertWhen_GreatestDurationIsZero() external {
-        _expectDurationInvalid(0, 0);
-    }
-
-    function test_RevertWhen_GreatestDurationExceedsTheHorizon() external {
-        _expectDurationInvalid(0, 400 days + 1);
+    function test_WhenGreatestDurationExceedsTheHorizon() external {
+        Offer memory offer = defaultOffer();
+        offer.maxSeconds = 401 days;
+        listOffer(offer);
+        Terms memory terms = termsFor(offer);
+        terms.maxEnd = terms.start + 400 days + 1;
+        _expectMaxEnd(terms, terms.start + 400 days);
+        terms.maxEnd -= 1;
+        vm.prank(RENTER);
+        market.open(terms, LISTED);
     }
 
     function test_RevertWhen_OfferIsListedAlready() external {
@@ -113,12 +120,19 @@ contract ListTest is Base {
         vm.expectRevert(abi.encodeWithSelector(ILeaseBook.OnlyProvider.selector, PROVIDER, STRANGER));
     }
 
-    function _expectDurationInvalid(uint32 minSeconds, uint32 maxSeconds) private {
+    function _expectNeverOpened(uint32 minSeconds, uint32 maxSeconds) private {
         Offer memory offer = defaultOffer();
         (offer.minSeconds, offer.maxSeconds) = (minSeconds, maxSeconds);
-        vm.expectRevert(
-            abi.encodeWithSelector(ILeaseBook.OfferDurationInvalid.selector, minSeconds, maxSeconds, 400 days)
-        );
         listOffer(offer);
+        Terms memory terms = termsFor(offer);
+        _expectMaxEnd(terms, terms.start + maxSeconds);
+    }
+
+    function _expectMaxEnd(Terms memory terms, uint256 latest) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(ILeaseBook.MaxEndOutOfRange.selector, terms.end, latest, terms.maxEnd)
+        );
+        vm.prank(RENTER);
+        market.open(terms, LISTED);
     }
 }

@@ -12,6 +12,7 @@ import { ProviderRegistry } from "../../../contracts/ProviderRegistry.sol";
 import { ILeaseAmendments } from "../../../contracts/interfaces/ILeaseAmendments.sol";
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { ILeaseMarket } from "../../../contracts/interfaces/ILeaseMarket.sol";
+import { IOracleQuorum } from "../../../contracts/interfaces/IOracleQuorum.sol";
 import { LeaseState, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 
@@ -31,6 +32,15 @@ contract MarketConstructorTest is Base {
         LeaseAmendments code = _amendments();
         address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
         vm.expectRevert(abi.encodeWithSelector(ILeaseBook.ContractsMismatch.selector, next, address(market)));
+        new LeaseMarket(parameters, code);
+    }
+
+    function test_RevertWhen_RegistryAsksAnotherQuorum() external {
+        parameters.quorum = IOracleQuorum(STRANGER);
+        LeaseAmendments code = _amendments();
+        vm.expectRevert(
+            abi.encodeWithSelector(ILeaseBook.ContractsMismatch.selector, STRANGER, address(quorum))
+        );
         new LeaseMarket(parameters, code);
     }
 

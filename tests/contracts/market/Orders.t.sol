@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import {
     LeaseFlags,
     LeaseStatus,
@@ -75,11 +76,11 @@ contract OrdersTest is Base {
 
     function test_WhenRenterPosts() external {
         skip(1 hours);
-        uint40 answerBy = MONDAY + 1 hours + ANSWER_SECONDS;
+        uint32 answerWithin = 1 hours + ANSWER_SECONDS;
         vm.expectEmit(address(market));
-        emit ILeaseBook.OrderPosted(leaseId, ORDER, answerBy);
+        emit ILeaseBook.OrderPosted(leaseId, ORDER, answerWithin);
         _post(ORDER);
-        _assertOrder(ORDER, answerBy, 0);
+        _assertOrder(ORDER, answerWithin, 0);
         assertEq(market.leaseState(leaseId).flags, LeaseFlags.ORDERED);
     }
 
@@ -88,7 +89,7 @@ contract OrdersTest is Base {
         terms.start += 3 hours;
         leaseId = openLease(terms);
         _post(ORDER);
-        _assertOrder(ORDER, terms.start + ANSWER_SECONDS, 0);
+        _assertOrder(ORDER, ANSWER_SECONDS, 0);
         skipTo(terms.start + ANSWER_SECONDS);
         _answer(ORDER, true);
         _assertOrder(0, 0, 0);
@@ -116,7 +117,7 @@ contract OrdersTest is Base {
         address[3] memory others = [PROVIDER, RENTER, STRANGER];
         bytes32 digest = digestOf(_answerHash(true));
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, WORKER, digest));
+            vm.expectRevert(abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, WORKER, digest));
             vm.prank(others[i]);
             amendments.answerOrder(terms, ORDER, true, "");
         }
@@ -205,7 +206,7 @@ contract OrdersTest is Base {
         _answer(ORDER, true);
         skip(1 hours);
         _post("next");
-        _assertOrder("next", MONDAY + 1 hours + 2 * ANSWER_SECONDS + 17, 17);
+        _assertOrder("next", 1 hours + 2 * ANSWER_SECONDS + 17, 17);
         skip(ANSWER_SECONDS + 4);
         vm.expectEmit(address(market));
         emit ILeaseBook.OrderAnswered(leaseId, "next", false, 21);
@@ -241,6 +242,18 @@ contract OrdersTest is Base {
         _assertOrder(0, 0, 30);
     }
 
+    function test_WhenOrderIsPostedOutsideTheHours() external {
+        terms = termsOfAnotherUnit("masked");
+        terms.weeklyHours = 0x05;
+        leaseId = openLease(terms);
+        skip(1 hours + 10 minutes);
+        _post(ORDER);
+        // The worker is there from the third hour on.
+        skipTo(MONDAY + 2 hours + ANSWER_SECONDS);
+        _answer(ORDER, true);
+        _assertOrder(0, 0, 0);
+    }
+
     function test_WhenOrderIsNeverAnswered() external {
         skip(1 hours);
         _post(ORDER);
@@ -274,15 +287,14 @@ contract OrdersTest is Base {
             seed = uint256(keccak256(abi.encode(seed)));
             skip(seed % 4 days);
             _post(bytes32(seed));
-            uint256 answerBy = vm.getBlockTimestamp() + ANSWER_SECONDS;
+            uint256 answerWithin = _scheduledSoFar() + ANSWER_SECONDS;
             skip((seed >> 128) % (i == 3 ? 30 days : 3 days));
-            uint256 from = answerBy < vm.getBlockTimestamp() ? answerBy : vm.getBlockTimestamp();
-            uint256 scheduled = _scheduled(terms.start, from);
-            _expectLimit(scheduled - lost);
+            uint256 inTime = _scheduledSoFar() < answerWithin ? _scheduledSoFar() : answerWithin;
+            _expectLimit(inTime - lost);
             _answer(bytes32(seed), true);
-            lost += _scheduled(answerBy, _capped(vm.getBlockTimestamp()));
+            lost += _scheduledSoFar() - inTime;
             assertEq(market.postedOrderOf(leaseId).lostSeconds, lost);
-            _expectLimit(_scheduled(terms.start, _capped(vm.getBlockTimestamp())) - lost);
+            _expectLimit(_scheduledSoFar() - lost);
             if (vm.getBlockTimestamp() >= terms.end) return;
         }
     }
@@ -300,13 +312,9 @@ contract OrdersTest is Base {
         );
     }
 
-    function _capped(uint256 instant) private view returns (uint256) {
-        return instant < terms.end ? instant : terms.end;
-    }
-
-    function _scheduled(uint256 from, uint256 to) private view returns (uint256) {
-        if (to <= from) return 0;
-        return market.scheduledSeconds(terms.weeklyHours, uint40(from), uint40(_capped(to)));
+    function _scheduledSoFar() private view returns (uint256) {
+        uint40 until = uint40(vm.getBlockTimestamp());
+        return market.scheduledSeconds(terms.weeklyHours, terms.start, until < terms.end ? until : terms.end);
     }
 
     function _post(bytes32 orderDigest) private {
@@ -323,10 +331,10 @@ contract OrdersTest is Base {
         return digests.hashOrderAcknowledgement(OrderAcknowledgement(leaseId, ORDER, accepted));
     }
 
-    function _assertOrder(bytes32 orderDigest, uint40 answerBy, uint32 lostSeconds) private view {
+    function _assertOrder(bytes32 orderDigest, uint32 answerWithin, uint32 lostSeconds) private view {
         PostedOrder memory order = market.postedOrderOf(leaseId);
         assertEq(order.orderDigest, orderDigest, "order");
-        assertEq(order.answerBy, answerBy, "answerBy");
+        assertEq(order.answerWithin, answerWithin, "answerWithin");
         assertEq(order.lostSeconds, lostSeconds, "lostSeconds");
     }
 
@@ -343,7 +351,7 @@ contract OrdersTest is Base {
 
     function _expectSignatureInvalid(address worker, bool accepted, bytes memory signature) private {
         bytes32 digest = digestOf(_answerHash(accepted));
-        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, worker, digest));
+        vm.expectRevert(abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, worker, digest));
         amendments.answerOrder(terms, ORDER, accepted, signature);
     }
 }

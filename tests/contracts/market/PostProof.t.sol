@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import { CompletionProof, LeaseState, LeaseStatus, Terms } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 import { SmartAccount } from "../mocks/SmartAccount.sol";
@@ -347,7 +348,7 @@ contract PostProofTest is Base {
         bytes memory signature
     ) private {
         bytes32 digest = digestOf(proofHash);
-        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, worker, digest));
+        vm.expectRevert(abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, worker, digest));
         vm.prank(STRANGER);
         market.postProof(terms, proof, signature);
     }

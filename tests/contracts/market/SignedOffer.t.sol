@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { IProviderRegistry } from "../../../contracts/interfaces/IProviderRegistry.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import { LeaseStatus, Terms, Unit } from "../../../contracts/libraries/Types.sol";
 import { Base } from "../Base.sol";
 import { SmartAccount } from "../mocks/SmartAccount.sol";
@@ -207,7 +208,7 @@ contract SignedOfferTest is Base {
         bytes32 digest = digestOf(digests.hashOffer(terms.offer));
         _expectRevertOf(
             signature,
-            abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, terms.offer.provider, digest)
+            abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, terms.offer.provider, digest)
         );
     }
 

@@ -49,6 +49,17 @@ contract AttestationTest is QuorumBase {
         );
     }
 
+    function test_RevertWhen_ItWouldHoldForTooLong() external {
+        GpuAttestation memory attestation = _default();
+        uint256 latest = vm.getBlockTimestamp() + quorum.MAX_ATTESTATION_SECONDS();
+        attestation.expiresAt = uint40(latest) + 1;
+        _expectRefused(
+            attestation, abi.encodeWithSelector(IOracleQuorum.AttestationTooLong.selector, latest, latest + 1)
+        );
+        attestation.expiresAt = uint40(latest);
+        attest(attestation);
+    }
+
     function test_RevertWhen_ThereAreNoGpus() external {
         _expectRefused(
             attestationOf(PROVIDER, "node", new bytes32[](0)),

@@ -32,25 +32,31 @@ contract MembersTest is QuorumBase {
         quorum.addMember(signer, STRANGER);
     }
 
+    function test_RevertWhen_ThresholdWouldBeNoMajority() external {
+        vm.expectRevert(abi.encodeWithSelector(IOracleQuorum.ThresholdOutOfRange.selector, 2, 3, 4));
+        vm.prank(OWNER);
+        quorum.addMember(STRANGER, STRANGER);
+        // What is scheduled counts: it holds before the member does.
+        setThreshold(3);
+        addMember(3);
+    }
+
     function test_RevertWhen_ThereAreSixtyFour() external {
-        for (uint8 i = MEMBERS; i < 64; ++i) {
-            addMember(i);
-        }
+        _fill();
         vm.expectRevert(abi.encodeWithSelector(IOracleQuorum.QuorumFull.selector, 64));
         vm.prank(OWNER);
         quorum.addMember(STRANGER, STRANGER);
     }
 
     function test_WhenTheLastOfSixtyFourIsBonded() external {
-        for (uint8 i = MEMBERS; i < 64; ++i) {
-            addMember(i);
-        }
+        _fill();
         depositBond(63, MEMBER_BOND);
         skip(ROTATION_SECONDS);
         assertEq(quorum.activeMembers(), 1 << 63 | 7);
     }
 
     function test_WhenAnIndexIsFree() external {
+        setThreshold(3);
         uint40 activeAt = uint40(vm.getBlockTimestamp()) + ROTATION_SECONDS;
         vm.expectEmit(address(quorum));
         emit IOracleQuorum.MemberAdded(3, STRANGER, OPERATOR, activeAt);
@@ -70,6 +76,7 @@ contract MembersTest is QuorumBase {
     }
 
     function test_WhenTheBondIsShort() external {
+        setThreshold(3);
         addMember(3);
         depositBond(3, MEMBER_BOND - 1);
         skip(ROTATION_SECONDS);
@@ -122,6 +129,7 @@ contract MembersTest is QuorumBase {
     }
 
     function test_RevertWhen_ThresholdIsNoMajority() external {
+        setThreshold(3);
         addMember(3);
         vm.expectRevert(abi.encodeWithSelector(IOracleQuorum.ThresholdOutOfRange.selector, 2, 3, 4));
         setThreshold(2);
@@ -164,6 +172,14 @@ contract MembersTest is QuorumBase {
         vm.prank(STRANGER);
         quorum.acceptOwnership();
         assertEq(quorum.owner(), STRANGER);
+    }
+
+    /// Members and threshold grow in turns.
+    function _fill() private {
+        for (uint8 i = MEMBERS; i < 64; ++i) {
+            if (i % 2 == 1) setThreshold(i / 2 + 2);
+            addMember(i);
+        }
     }
 
     function _expectOnlyOwner() private {

@@ -41,9 +41,10 @@ contract SignaturesTest is QuorumBase {
     }
 
     function test_RevertWhen_TheMemberIsNotActiveYet() external {
+        setThreshold(3);
         addMember(3);
         depositBond(3, MEMBER_BOND);
-        QuorumSignature[] memory signatures = _signedBy(0, 3);
+        QuorumSignature[] memory signatures = _signedWithFourth();
         skip(ROTATION_SECONDS - 1);
         _expectNotActive(3);
         quorum.requireQuorum(STRUCT_HASH, signatures);
@@ -201,15 +202,25 @@ contract SignaturesTest is QuorumBase {
         signatures[1] = signDigest(second, quorumDigestOf(STRUCT_HASH));
     }
 
+    /// Members 0, 1 and 3: three of four decide.
+    function _signedWithFourth() private returns (QuorumSignature[] memory signatures) {
+        signatures = new QuorumSignature[](3);
+        uint8[3] memory members = [0, 1, 3];
+        for (uint256 i = 0; i < 3; ++i) {
+            signatures[i] = signDigest(members[i], quorumDigestOf(STRUCT_HASH));
+        }
+    }
+
     /// Member 3 is a contract that a key of its own signs for.
     function _signedByAccount() private returns (SmartAccount account, QuorumSignature[] memory signatures) {
         (address keyAddress, uint256 key) = signerAt(3);
         account = new SmartAccount(keyAddress);
+        setThreshold(3);
         vm.prank(OWNER);
         quorum.addMember(address(account), OPERATOR);
         depositBond(3, MEMBER_BOND);
         skip(ROTATION_SECONDS);
-        signatures = _signedBy(0, 3);
+        signatures = _signedWithFourth();
         assertEq(vm.addr(key), account.key());
     }
 

@@ -17,7 +17,7 @@ contract EpochTest is RegistryBase {
         // What is open goes on.
         assertEq(account.locked, BOND);
         assertEq(bookedHoursOf(unitId), 1);
-        IProviderRegistry.Booking memory booking = bookingOf(unitId, 2, BOND);
+        Booking memory booking = bookingOf(unitId, 2, BOND);
         booking.epoch = 1;
         lockAsMarket(booking);
         assertEq(bookedHoursOf(unitId), 3);

@@ -10,10 +10,9 @@ contract MarketOnlyTest is RegistryBase {
     uint168 private constant NIGHTS = 0xff;
 
     function test_RevertWhen_AnotherLocks() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         _expectOnlyMarket();
-        vm.prank(OWNER);
-        registry.lock(booking);
+        lockAs(OWNER, booking);
     }
 
     function test_RevertWhen_AnotherReleasesHours() external {
@@ -29,71 +28,71 @@ contract MarketOnlyTest is RegistryBase {
     }
 
     function test_RevertWhen_UnitIsUnknown() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         booking.unitId = "unknown";
         _expectMismatch("unknown", address(0), 0, 0);
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_RevertWhen_UnitIsOfAnotherProvider() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         booking.provider = STRANGER;
         _expectUnitMismatch();
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_RevertWhen_UnitHasAnotherClass() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         booking.gpuClass = "H100";
         _expectUnitMismatch();
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_RevertWhen_UnitHasAnotherCount() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         booking.gpuCount = 4;
         _expectUnitMismatch();
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_RevertWhen_OneHourIsTaken() external {
-        _lock(_booking(NIGHTS));
-        IProviderRegistry.Booking memory booking = _booking(0x180);
+        lockAsMarket(_booking(NIGHTS));
+        Booking memory booking = _booking(0x180);
         vm.expectRevert(
             abi.encodeWithSelector(IProviderRegistry.HoursTaken.selector, unitId, NIGHTS, uint168(0x180))
         );
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_RevertWhen_BondExceedsFreeStake() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         booking.bond = STAKE;
-        _lock(booking);
+        lockAsMarket(booking);
         booking.bond = 1;
         booking.weeklyHours = 0x100;
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.InsufficientFreeStake.selector, 1, 0));
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_RevertWhen_EpochIsOver() external {
         vm.prank(PROVIDER);
         registry.raiseEpoch();
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.EpochMismatch.selector, 1, 0));
-        _lock(_booking(NIGHTS));
+        lockAsMarket(_booking(NIGHTS));
     }
 
     function test_RevertWhen_EpochIsToCome() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
+        Booking memory booking = _booking(NIGHTS);
         booking.epoch = 1;
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.EpochMismatch.selector, 0, 1));
-        _lock(booking);
+        lockAsMarket(booking);
     }
 
     function test_WhenMarketLocks() external {
-        IProviderRegistry.Booking memory booking = _booking(NIGHTS);
-        _lock(booking);
+        Booking memory booking = _booking(NIGHTS);
+        lockAsMarket(booking);
         booking.weeklyHours = 0xf00;
-        _lock(booking);
+        lockAsMarket(booking);
         assertEq(bookedHoursOf(unitId), 0xfff);
         (uint96 staked, uint96 locked) = stakeOf(PROVIDER);
         assertEq(staked, STAKE);
@@ -102,14 +101,14 @@ contract MarketOnlyTest is RegistryBase {
     }
 
     function test_WhenMarketReleasesSomeHours() external {
-        _lock(_booking(0xfff));
+        lockAsMarket(_booking(0xfff));
         vm.prank(address(market));
         registry.releaseHours(unitId, 0x0f0);
         assertEq(bookedHoursOf(unitId), 0xf0f);
     }
 
     function test_WhenMarketReleasesABond() external {
-        _lock(_booking(NIGHTS));
+        lockAsMarket(_booking(NIGHTS));
         _release(BOND, 7);
         (uint96 staked, uint96 locked) = stakeOf(PROVIDER);
         assertEq(staked, STAKE - 7);
@@ -119,7 +118,7 @@ contract MarketOnlyTest is RegistryBase {
     }
 
     function test_WhenMarketReleasesHoursAndBond() external {
-        _lock(_booking(0xfff));
+        lockAsMarket(_booking(0xfff));
         vm.prank(address(market));
         registry.release(PROVIDER, unitId, 0x0f0, BOND, RENTER, 0);
         assertEq(bookedHoursOf(unitId), 0xf0f);
@@ -130,7 +129,7 @@ contract MarketOnlyTest is RegistryBase {
     }
 
     function test_WhenTheLeaseHadNoBond() external {
-        _lock(bookingOf(unitId, 0xfff, 0));
+        lockAsMarket(bookingOf(unitId, 0xfff, 0));
         vm.prank(address(market));
         registry.release(PROVIDER, unitId, 0x0f0, 0, RENTER, 0);
         assertEq(bookedHoursOf(unitId), 0xf0f);
@@ -142,13 +141,8 @@ contract MarketOnlyTest is RegistryBase {
         _release(BOND, 0);
     }
 
-    function _booking(uint168 weeklyHours) private view returns (IProviderRegistry.Booking memory) {
+    function _booking(uint168 weeklyHours) private view returns (Booking memory) {
         return bookingOf(unitId, weeklyHours, BOND);
-    }
-
-    function _lock(IProviderRegistry.Booking memory booking) private {
-        vm.prank(address(market));
-        registry.lock(booking);
     }
 
     function _release(uint96 bond, uint96 compensation) private {

@@ -137,7 +137,7 @@ contract SlashTest is RegistryBase {
         other.stake(100);
         bytes32 id = other.registerUnit(unitOf(PROVIDER, WORKER, "node", 2), gpuIdsOf("gpu", 2));
         vm.stopPrank();
-        other.lock(bookingOf(id, 1, 50));
+        other.lock(PROVIDER, id, "RTX 4090", 2, 0, 50, 1);
         other.slash(PROVIDER, 50, RENTER, 10, COURT, 0);
     }
 

@@ -5,6 +5,7 @@ import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { FailureProof } from "../../../contracts/interfaces/ILeaseSuccession.sol";
 import { IOracleQuorum } from "../../../contracts/interfaces/IOracleQuorum.sol";
 import { IProviderRegistry } from "../../../contracts/interfaces/IProviderRegistry.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import {
     Acceptance,
     AllowedProvider,
@@ -406,7 +407,7 @@ contract MutationsTest is Mutator {
         vm.prank(KEEPER);
         (bool ok, bytes memory reason) = address(market).call(data);
         assertFalse(ok, "a tampered signature passed");
-        assertEq(bytes4(reason), ILeaseBook.SignatureInvalid.selector);
+        assertEq(bytes4(reason), IRelayedContext.SignatureInvalid.selector);
     }
 
     function _expectRevert(bytes memory data, bytes memory expected) private {

@@ -6,6 +6,7 @@ import { Nonces } from "@openzeppelin/contracts/utils/Nonces.sol";
 
 import { ILeaseAmendments } from "../../../contracts/interfaces/ILeaseAmendments.sol";
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import { RelayedCall, Terms } from "../../../contracts/libraries/Types.sol";
 import { SmartAccount } from "../mocks/SmartAccount.sol";
 import { RelayBase } from "./RelayBase.sol";
@@ -28,7 +29,7 @@ contract RelayTest is RelayBase {
         skip(1);
         vm.expectRevert(
             abi.encodeWithSelector(
-                ILeaseBook.SignatureExpired.selector, call.deadline, uint256(call.deadline) + 1
+                IRelayedContext.SignatureExpired.selector, call.deadline, uint256(call.deadline) + 1
             )
         );
         amendments.relay(call, signature);
@@ -173,7 +174,7 @@ contract RelayTest is RelayBase {
         bytes memory signature = signCall(RENTER_KEY, call);
         uint256 before = token.balanceOf(RENTER);
         vm.expectEmit(address(market));
-        emit ILeaseBook.Relayed(RENTER, 0, STRANGER);
+        emit IRelayedContext.Relayed(RENTER, 0, STRANGER);
         vm.prank(STRANGER);
         bytes memory result = amendments.relay(call, signature);
         assertEq(abi.decode(result, (uint256)), CREDIT);
@@ -202,9 +203,9 @@ contract RelayTest is RelayBase {
             relayedCall(STRANGER, abi.encodeCall(market.withdraw, (address(token), STRANGER)));
         bytes memory data = abi.encodeCall(amendments.relay, (inner, signCall(STRANGER_KEY, inner)));
         vm.expectEmit(address(market));
-        emit ILeaseBook.Relayed(RENTER, 0, KEEPER);
+        emit IRelayedContext.Relayed(RENTER, 0, KEEPER);
         vm.expectEmit(address(market));
-        emit ILeaseBook.Relayed(STRANGER, 0, RENTER);
+        emit IRelayedContext.Relayed(STRANGER, 0, RENTER);
         relay(RENTER_KEY, data);
         assertEq(token.balanceOf(STRANGER), CREDIT, "the inner account's own");
         assertEq(creditOf(RENTER), CREDIT, "not the outer one's");
@@ -297,7 +298,9 @@ contract RelayTest is RelayBase {
 
     function _expectInvalid(RelayedCall memory call, bytes memory signature) private {
         bytes32 digest = digestOf(digests.hashRelayedCall(call));
-        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, call.account, digest));
+        vm.expectRevert(
+            abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, call.account, digest)
+        );
         amendments.relay(call, signature);
     }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
 import { FailureProof } from "../../../contracts/interfaces/ILeaseSuccession.sol";
 import { IOracleQuorum, QuorumSignature } from "../../../contracts/interfaces/IOracleQuorum.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import {
     AllowedProvider,
     FailoverPolicy,
@@ -110,7 +111,7 @@ contract FailoverTest is QuorumBase {
         _setNextNow();
         _expectRevertOf(
             abi.encodeWithSelector(
-                ILeaseBook.SignatureExpired.selector, policy.deadline, uint256(policy.deadline) + 1
+                IRelayedContext.SignatureExpired.selector, policy.deadline, uint256(policy.deadline) + 1
             )
         );
     }
@@ -322,7 +323,7 @@ contract FailoverTest is QuorumBase {
         bytes32 structHash = digests.hashYield(failure.yielded);
         failure.workerSignature = signAs(PROVIDER_KEY, structHash);
         vm.expectRevert(
-            abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, WORKER, digestOf(structHash))
+            abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, WORKER, digestOf(structHash))
         );
         _failover(failure);
     }
@@ -333,7 +334,9 @@ contract FailoverTest is QuorumBase {
         vm.prank(PROVIDER);
         registry.rotateWorker(unitId, NEXT_WORKER, bytes32("key"));
         bytes32 digest = digestOf(digests.hashYield(failure.yielded));
-        vm.expectRevert(abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, NEXT_WORKER, digest));
+        vm.expectRevert(
+            abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, NEXT_WORKER, digest)
+        );
         _failover(failure);
     }
 

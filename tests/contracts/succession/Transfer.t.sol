@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { IERC20Errors } from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 
 import { ILeaseBook } from "../../../contracts/interfaces/ILeaseBook.sol";
+import { IRelayedContext } from "../../../contracts/interfaces/IRelayedContext.sol";
 import {
     Acceptance,
     LeaseFlags,
@@ -82,7 +83,7 @@ contract TransferTest is Base {
         skipTo(sale.deadline + 1);
         _expectRevertOf(
             abi.encodeWithSelector(
-                ILeaseBook.SignatureExpired.selector, sale.deadline, uint256(sale.deadline) + 1
+                IRelayedContext.SignatureExpired.selector, sale.deadline, uint256(sale.deadline) + 1
             )
         );
     }
@@ -351,7 +352,7 @@ contract TransferTest is Base {
 
     function _expectInvalid(address account, bytes32 structHash) private {
         vm.expectRevert(
-            abi.encodeWithSelector(ILeaseBook.SignatureInvalid.selector, account, digestOf(structHash))
+            abi.encodeWithSelector(IRelayedContext.SignatureInvalid.selector, account, digestOf(structHash))
         );
     }
 

@@ -126,7 +126,7 @@ def test_entities__amended_lease_and_void_proof__read_back_as_written(store: Sto
         open_disputes=2,
         moved_last_post=MONDAY + 9,
         posted_order=JobId(b"\x07" * 32),
-        answer_by=MONDAY + 8,
+        answer_within=8,
         lost_seconds=3,
         hops=1,
         moved_units=2**80,

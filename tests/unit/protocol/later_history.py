@@ -169,7 +169,7 @@ def extended_and_disputed(story: Story) -> None:
     fees = [fee_units(amount, 100) for amount in gross]
     story.open(FROM - 100, EXTENDED)
     story.add(FROM + 10, ev.LeaseExtended, lease, RENTER_ADDRESS, NEW_END, deposit_units(PRICE, 2500))
-    story.add(FROM + 20, ev.OrderPosted, lease, ORDER, FROM + 20 + ANSWER)
+    story.add(FROM + 20, ev.OrderPosted, lease, ORDER, 20 + ANSWER)
     story.add(FROM + 20 + ANSWER + 7, ev.OrderAnswered, lease, ORDER, True, 7)
     story.add(FROM + 320, ev.ProofPosted, lease, FIRST_HASH, FIRST, FROM + 320 + CHALLENGE)
     story.add(FROM + 321, ev.ProofAccepted, lease, FIRST_HASH)

@@ -245,6 +245,13 @@ def test_dispute__unknown_or_ended__pays_nothing_and_ends_no_more() -> None:
     refused(state, replace(resolved(Outcome.MOOT), lease_id=LeaseId(bytes(32))), "lease")
 
 
+def test_relayed_call__of_the_court__counts_nonces_of_its_own() -> None:
+    state = court(ev.CourtRelayed(AT, ALICE, 0, BOB), ev.CourtRelayed(AT, ALICE, 1, BOB))
+    assert state.relay_nonces == {ALICE: 2}
+    refused(state, ev.CourtRelayed(AT, ALICE, 1, BOB), "nonce")
+    refused(state, ev.CourtRelayed(AT, BOB, 1, BOB), "nonce")
+
+
 def test_withdrawal__beyond_the_balance__is_noticed() -> None:
     state = court()
     refused(state, ev.CourtWithdrawn(AT, ALICE, ALICE, CHALLENGE + 11), "at most")

@@ -121,10 +121,9 @@ def test_lease_extended__after_notice_or_end__is_noticed() -> None:
 
 def test_proof__while_an_order_waits__claims_up_to_the_time_to_answer() -> None:
     state = state_before(ev.OrderAnswered)
-    answer_by = FROM + 20 + h.ANSWER
     proof = replace(later.FIRST, proven_seconds=20 + h.ANSWER)
     posted = ev.ProofPosted(AT, later.EXTENDED_ID, h.ProofHash(h.hash_struct(proof)), proof, 0)
-    time = answer_by + 100
+    time = FROM + 20 + h.ANSWER + 100
     apply(state, replace(posted, matures_at=time + h.CHALLENGE), time)
     over = replace(proof, proven_seconds=proof.proven_seconds + 1)
     event = replace(posted, proof=over, proof_hash=h.hash_struct(over), matures_at=time + h.CHALLENGE)
@@ -150,7 +149,7 @@ def test_order__answered_in_time__loses_nothing() -> None:
 def test_order__posted_before_the_start__waits_from_there() -> None:
     state = state_before(ev.OrderPosted)
     event, _ = at(ev.OrderPosted)
-    apply(state, replace(event, answer_by=FROM + h.ANSWER), FROM - 50)
+    apply(state, replace(event, answer_within=h.ANSWER), FROM - 50)
     refused(state, replace(event, order_digest=JobId(ZERO_DIGEST)), FROM + 20, "no order")
     refused(state, event, later.NEW_END, "time")
 

@@ -82,6 +82,7 @@ def test_plan_of__public_network__must_be_given_everything() -> None:
         ("--fee-bps", "301"),
         ("--challenge-seconds", "0"),
         ("--threshold", "65"),
+        ("--threshold", "1", "--member", DEPLOYER, "--member", OTHER),
         ("--committee-size", "4"),
         ("--exit-seconds", "74"),
         ("--proof-grace-seconds", "7"),

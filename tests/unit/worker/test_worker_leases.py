@@ -202,9 +202,8 @@ ANSWER_SECONDS = 40
 
 def answer(journal: Journal, seconds_left: int, outgoing: Outgoing) -> list[Any]:
     """What is sent when so much of the time to answer is left."""
-    view: LeaseView = replace(
-        make_view(START + 100), posted_order=PostedOrder(JOB, START + 100 + seconds_left, 0)
-    )
+    posted = PostedOrder(JOB, 100 + seconds_left, 0)
+    view: LeaseView = replace(make_view(START + 100), posted_order=posted)
     market, sender = AnsweringMarket(), outgoing
     Answers(market, journal, sender, ANSWER_SECONDS).give(view)  # type: ignore[arg-type]
     return [call[2] for call in outgoing.sent.values()]  # type: ignore[index]

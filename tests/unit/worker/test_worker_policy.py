@@ -86,7 +86,7 @@ def test_view__dispute_ended_before_the_end__keeps_the_grace() -> None:
 
 def test_view__order_waits_or_was_answered_late__less_can_be_claimed() -> None:
     view = make_view(START + 100)
-    waiting = replace(view, posted_order=PostedOrder(JobId(b"\1" * 32), START + 60, 10))
+    waiting = replace(view, posted_order=PostedOrder(JobId(b"\1" * 32), 60, 10))
     assert waiting.claimable_seconds == 50
     assert replace(view, posted_order=PostedOrder(lost_seconds=10)).claimable_seconds == 90
 
