@@ -56,17 +56,11 @@ contract ComputeCourt is IComputeCourt, CourtBook {
 
     /// @inheritdoc IComputeCourt
     function deposit(uint96 amount) external override nonReentrant {
-        _deposit(_msgSender(), amount);
-    }
-
-    /// @inheritdoc IComputeCourt
-    function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
-        external
-        override
-        nonReentrant
-    {
-        IERC20(STAKE_TOKEN).tryPermit(_msgSender(), amount, deadline, v, r, s);
-        _deposit(_msgSender(), amount);
+        if (amount == 0) revert ZeroAmount();
+        address account = _msgSender();
+        balanceOf[account] += amount;
+        emit Deposited(account, amount);
+        IERC20(STAKE_TOKEN).pull(account, amount);
     }
 
     /// @inheritdoc IComputeCourt
@@ -290,13 +284,6 @@ contract ComputeCourt is IComputeCourt, CourtBook {
         dispute.since = block.timestamp.toUint40();
         emit SegmentDisputed(disputeId, index, before, claimed);
         _armDraw(disputeId, dispute);
-    }
-
-    function _deposit(address account, uint96 amount) private {
-        if (amount == 0) revert ZeroAmount();
-        balanceOf[account] += amount;
-        emit Deposited(account, amount);
-        IERC20(STAKE_TOKEN).pull(account, amount);
     }
 
     /// Takes the bond, writes the dispute, counts it in the market, which refuses proofs that are not pending.

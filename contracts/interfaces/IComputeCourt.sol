@@ -7,11 +7,8 @@ import { DisputeKey, ICourtBook, ProvenLeaf, ProvenReceipt } from "./ICourtBook.
 /// @title Disputes over pending proofs: accounts, challenges, and the bisection of withheld traces
 /// @notice Calls that are not here are CourtProceedings', reached at the same address.
 interface IComputeCourt is ICourtBook {
-    /// @notice Adds to the caller's balance, out of its tokens.
+    /// @notice Adds to the caller's balance, out of its tokens. Who relays it may bring a permit to the token just before.
     function deposit(uint96 amount) external;
-
-    /// @notice As `deposit`, with an EIP-2612 permit; one that was spent already breaks nothing.
-    function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
     /// @notice Makes a call of this contract as the account that signed it. A call that fails spends no nonce.
     function relay(RelayedCall calldata call, bytes calldata signature) external returns (bytes memory result);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IERC20Errors } from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import { Nonces } from "@openzeppelin/contracts/utils/Nonces.sol";
 
 import { DisputeKey, ICourtBook } from "../../../contracts/interfaces/ICourtBook.sol";
@@ -19,14 +18,13 @@ contract CourtRelayTest is CourtBase {
 
     function test_WhenARenterChallengesWithoutGas() external {
         (uint8 v, bytes32 r, bytes32 s) = signPermit(stakeToken, address(court), CHALLENGE_BOND);
+        vm.prank(KEEPER);
+        stakeToken.permit(RENTER, address(court), CHALLENGE_BOND, vm.getBlockTimestamp(), v, r, s);
         vm.expectEmit(address(court));
         emit IRelayedContext.Relayed(RENTER, 0, KEEPER);
         vm.expectEmit(address(court));
         emit ICourtBook.Deposited(RENTER, CHALLENGE_BOND);
-        _relay(
-            RENTER_KEY,
-            abi.encodeCall(court.depositWithPermit, (CHALLENGE_BOND, vm.getBlockTimestamp(), v, r, s))
-        );
+        _relay(RENTER_KEY, abi.encodeCall(court.deposit, (CHALLENGE_BOND)));
         assertEq(court.balanceOf(RENTER), CHALLENGE_BOND);
         _relay(RENTER_KEY, abi.encodeCall(court.challengeJob, (terms, proof, proven())));
         assertEq(court.disputeOf(idOf(jobKey())).challenger, RENTER);
@@ -98,24 +96,6 @@ contract CourtRelayTest is CourtBase {
         vm.expectRevert(abi.encodeWithSelector(ICourtBook.BalanceTooSmall.selector, 1, 0));
         court.relay(call, signature);
         assertEq(court.nonces(RENTER), 0);
-    }
-
-    function test_RevertWhen_PermitIsForged() external {
-        stakeToken.mint(STRANGER, 1);
-        (uint8 v, bytes32 r, bytes32 s) = signPermit(stakeToken, address(court), 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(court), 0, 1)
-        );
-        vm.prank(STRANGER);
-        court.depositWithPermit(1, vm.getBlockTimestamp(), v, r, s);
-    }
-
-    function test_WhenPermitWasSpentBySomebodyElse() external {
-        (uint8 v, bytes32 r, bytes32 s) = signPermit(stakeToken, address(court), 1);
-        stakeToken.permit(RENTER, address(court), 1, vm.getBlockTimestamp(), v, r, s);
-        vm.prank(RENTER);
-        court.depositWithPermit(1, vm.getBlockTimestamp(), v, r, s);
-        assertEq(court.balanceOf(RENTER), 1);
     }
 
     function _relay(uint256 key, bytes memory data) private {
