@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete, func, select
 
+from oracle.store import bulk
 from oracle.store.engine import Transaction
 from oracle.store.tables import credits, leases, offers, proofs, providers, units
 from protocol.ledger import (
@@ -66,17 +66,23 @@ Row = dict[str, Any]
 
 def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
     """Afterwards the rows are as the last of the changes left each entry."""
-    _upsert(transaction, providers, {e.provider: provider_row(e) for c in changes for e in c.providers})
-    _upsert(transaction, units, {e.unit_id: unit_row(e) for c in changes for e in c.units})
-    _upsert(transaction, offers, {e.offer_hash: offer_row(e) for c in changes for e in c.offers})
-    _upsert(transaction, leases, {e.lease_id: lease_row(e) for c in changes for e in c.leases})
-    _upsert(transaction, proofs, {e.proof_hash: proof_row(e) for c in changes for e in c.proofs})
+    bulk.put_rows(
+        transaction, providers, {e.provider: provider_row(e) for c in changes for e in c.providers}.values()
+    )
+    bulk.put_rows(transaction, units, {e.unit_id: unit_row(e) for c in changes for e in c.units}.values())
+    bulk.put_rows(
+        transaction, offers, {e.offer_hash: offer_row(e) for c in changes for e in c.offers}.values()
+    )
+    bulk.put_rows(transaction, leases, {e.lease_id: lease_row(e) for c in changes for e in c.leases}.values())
+    bulk.put_rows(
+        transaction, proofs, {e.proof_hash: proof_row(e) for c in changes for e in c.proofs}.values()
+    )
     owed: dict[object, Row] = {}
     for change in changes:
         for entry in (*change.credits, *change.compensations):
             row = credit_row(entry)
             owed[row["token"], row["account"]] = row
-    _upsert(transaction, credits, owed)
+    bulk.put_rows(transaction, credits, owed.values())
 
 
 def replace_all(transaction: Transaction, state: LedgerState) -> None:
@@ -93,17 +99,6 @@ def replace_all(transaction: Transaction, state: LedgerState) -> None:
         compensations=tuple(CompensationEntry(*item) for item in state.compensations.items()),
     )
     write_changes(transaction, [everything])
-
-
-def _upsert(transaction: Transaction, table: Table, rows: Mapping[Any, Row]) -> None:
-    if not rows:
-        return
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key]
-    update = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-    transaction.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=update), list(rows.values())
-    )
 
 
 def provider_row(entry: ProviderEntry) -> Row:

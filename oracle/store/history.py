@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 
+from oracle.store import bulk
 from oracle.store.engine import Transaction
 from oracle.store.tables import blocks, cursor, events
 from protocol.chain import Block
@@ -24,22 +24,19 @@ def get_cursor(transaction: Transaction) -> Block | None:
 
 
 def set_cursor(transaction: Transaction, block: Block) -> None:
-    values = {
+    row = {
+        "id": 1,
         "block_number": block.number,
         "block_hash": block.hash,
         "block_timestamp": block.timestamp,
     }
-    statement = insert(cursor).values(id=1, **values).on_conflict_do_update(set_=values)
-    transaction.execute(statement)
+    bulk.put_rows(transaction, cursor, [row])
 
 
 def retain_blocks(transaction: Transaction, fresh: Iterable[Block], oldest: int) -> None:
     """Adds blocks and forgets those before number `oldest`."""
     rows = [{"number": b.number, "hash": b.hash, "timestamp": b.timestamp} for b in fresh]
-    if rows:
-        statement = insert(blocks)
-        update = {"hash": statement.excluded.hash, "timestamp": statement.excluded.timestamp}
-        transaction.execute(statement.on_conflict_do_update(set_=update), rows)
+    bulk.put_rows(transaction, blocks, rows)
     transaction.execute(delete(blocks).where(blocks.c.number < oldest))
 
 
@@ -67,8 +64,7 @@ def add_events(transaction: Transaction, fresh: Iterable[tuple[Event, UnixTime]]
         }
         for event, timestamp in fresh
     ]
-    if rows:
-        transaction.execute(events.insert(), rows)
+    bulk.add_rows(transaction, events, rows)
 
 
 def list_events(transaction: Transaction) -> Iterator[tuple[Event, UnixTime]]:

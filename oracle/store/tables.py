@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Dialect,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 
 UNITS_DIGITS = 30  # uint96 has 29
+WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # 64 bits in both
 
 
 class UnitsText(TypeDecorator[int]):
@@ -43,6 +45,16 @@ class UnitsText(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text of strangers: NUL, which PostgreSQL does not store, becomes the replacement character."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "\ufffd")
+
+
 def hash_column(name: str, **options: Any) -> Column[bytes]:
     return Column(name, LargeBinary(32), nullable=options.pop("nullable", False), **options)
 
@@ -52,11 +64,11 @@ def account_column(name: str, **options: Any) -> Column[str]:
 
 
 def integer(name: str, **options: Any) -> Column[int]:
-    return Column(name, Integer, nullable=options.pop("nullable", False), **options)
+    return Column(name, WHOLE, nullable=options.pop("nullable", False), **options)
 
 
 def text(name: str, **options: Any) -> Column[str]:
-    return Column(name, Text, nullable=options.pop("nullable", False), **options)
+    return Column(name, PlainText, nullable=options.pop("nullable", False), **options)
 
 
 metadata = MetaData(
@@ -221,7 +233,7 @@ artifact_uses = Table(
     "artifact_uses",
     metadata,
     Column("job_id", LargeBinary(32), ForeignKey("jobs.job_id"), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("name", PlainText, primary_key=True),
     hash_column("digest", index=True),
 )
 
