@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     worker_timeout_seconds: PositiveSeconds = 60.0
     desired_seconds: PositiveSeconds = 5.0
     dispatch_seconds: PositiveSeconds = 1.0
+    duty_seconds: Annotated[float, Field(ge=1)] = 10.0
+    """Oracles that share a database: after so long without a sign of one, others do its work."""
     hello_timeout_seconds: PositiveSeconds = 10.0
     max_unidentified_links: Positive = 64
 

@@ -47,7 +47,7 @@ async def _serve(websocket: WebSocket, services: Services) -> None:
     async with services.unidentified:
         reporter, hello = await _identify(websocket, services)
     connection = Link(reporter.unit_id, reporter.worker)
-    services.links.connect(connection)
+    await run_in_threadpool(services.whereabouts.connect, connection)
     log.info(
         "worker_connected", unit_id=reporter.unit_id, worker=reporter.worker, device=hello.inventory.device
     )
@@ -57,7 +57,7 @@ async def _serve(websocket: WebSocket, services: Services) -> None:
         services.wake_dispatcher()
         await _run_both(websocket, services, reporter, connection)
     finally:
-        services.links.disconnect(connection)
+        await run_in_threadpool(services.whereabouts.disconnect, connection)
         services.wake_dispatcher()
         log.info("worker_disconnected", unit_id=reporter.unit_id, replaced=connection.replaced)
 

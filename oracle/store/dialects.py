@@ -17,7 +17,7 @@ IDLE_SECONDS: Final = 10
 WRITE_LOCK: Final = 0x6770677075  # "gpgpu"; advisory locks are of one database
 
 _POOL: Final[Mapping[str, Any]] = {"pool_size": 16, "max_overflow": 64, "pool_timeout": 30}
-_SESSION: Final = {
+SESSION: Final[dict[str, str]] = {
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
     "lock_timeout": "30s",
@@ -33,7 +33,7 @@ def create_engine_of(database_url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+        options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
         arguments = {"options": options, "connect_timeout": 10, "application_name": "gpgpu-oracle"}
         engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments, **_POOL)
         event.listen(engine, "begin", _begin_postgresql)

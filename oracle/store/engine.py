@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,14 +27,21 @@ class Store:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._reading = reading(engine)
         self._writing = threading.Lock()
+        self._check: Callable[[Transaction], None] | None = None
+
+    def guarded(self, check: Callable[[Transaction], None]) -> Store:
+        """The same store, each write of which begins with this check."""
+        made = copy.copy(self)
+        made._check = check
+        return made
 
     @property
     def shared(self) -> bool:
         """Whether oracles of other processes and machines may be using it."""
-        return self._engine.dialect.name == "postgresql"
+        return self.engine.dialect.name == "postgresql"
 
     @contextmanager
     def read(self) -> Generator[Transaction, None, None]:
@@ -45,13 +53,15 @@ class Store:
     def write(self) -> Generator[Transaction, None, None]:
         """All or nothing, one at a time, durable once the block ends without an exception."""
         # The lock keeps threads from queueing up with a connection each.
-        with self._writing, self._engine.connect() as connection:
+        with self._writing, self.engine.connect() as connection:
             writing = connection.execution_options(writes=True)
             with writing.begin():
+                if self._check is not None:
+                    self._check(writing)
                 yield writing
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 def open_store(database_url: str) -> Store:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Table, delete, func, select
 
 from oracle.store import bulk
 from oracle.store.engine import Transaction
@@ -61,28 +61,37 @@ _LEASE_UNITS = (
 )
 _COMPENSATION_TOKEN = ""
 
+E = TypeVar("E")
 Row = dict[str, Any]
+Rows = Mapping[Table, Collection[Row]]
 
 
 def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
     """Afterwards the rows are as the last of the changes left each entry."""
-    bulk.put_rows(
-        transaction, providers, {e.provider: provider_row(e) for c in changes for e in c.providers}.values()
-    )
-    bulk.put_rows(transaction, units, {e.unit_id: unit_row(e) for c in changes for e in c.units}.values())
-    bulk.put_rows(
-        transaction, offers, {e.offer_hash: offer_row(e) for c in changes for e in c.offers}.values()
-    )
-    bulk.put_rows(transaction, leases, {e.lease_id: lease_row(e) for c in changes for e in c.leases}.values())
-    bulk.put_rows(
-        transaction, proofs, {e.proof_hash: proof_row(e) for c in changes for e in c.proofs}.values()
-    )
-    owed: dict[object, Row] = {}
-    for change in changes:
-        for entry in (*change.credits, *change.compensations):
-            row = credit_row(entry)
-            owed[row["token"], row["account"]] = row
-    bulk.put_rows(transaction, credits, owed.values())
+    write_rows(transaction, rows_of(changes))
+
+
+def write_rows(transaction: Transaction, rows: Rows) -> None:
+    """Rows as `rows_of` makes them."""
+    for table, fresh in rows.items():
+        bulk.put_rows(transaction, table, fresh)
+
+
+def rows_of(changes: Sequence[Changes]) -> Rows:
+    """Of each entry as the last of the changes left it."""
+    owed = [entry for c in changes for entry in (*c.credits, *c.compensations)]
+    return {
+        providers: _rows(provider_row, {e.provider: e for c in changes for e in c.providers}),
+        units: _rows(unit_row, {e.unit_id: e for c in changes for e in c.units}),
+        offers: _rows(offer_row, {e.offer_hash: e for c in changes for e in c.offers}),
+        leases: _rows(lease_row, {e.lease_id: e for c in changes for e in c.leases}),
+        proofs: _rows(proof_row, {e.proof_hash: e for c in changes for e in c.proofs}),
+        credits: _rows(credit_row, {(_token(e), e.account): e for e in owed}),
+    }
+
+
+def _rows(row_of: Callable[[E], Row], entries: Mapping[Any, E]) -> list[Row]:
+    return [row_of(entry) for entry in entries.values()]
 
 
 def replace_all(transaction: Transaction, state: LedgerState) -> None:
@@ -176,8 +185,11 @@ def proof_row(entry: ProofEntry) -> Row:
 
 
 def credit_row(entry: CreditEntry | CompensationEntry) -> Row:
-    token = entry.token if isinstance(entry, CreditEntry) else _COMPENSATION_TOKEN
-    return {"token": token, "account": entry.account, "units": entry.amount_units}
+    return {"token": _token(entry), "account": entry.account, "units": entry.amount_units}
+
+
+def _token(entry: CreditEntry | CompensationEntry) -> str:
+    return entry.token if isinstance(entry, CreditEntry) else _COMPENSATION_TOKEN
 
 
 def get_lease(transaction: Transaction, lease_id: LeaseId) -> LeaseEntry | None:

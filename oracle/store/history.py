@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from sqlalchemy import delete, select
 
 from oracle.store import bulk
+from oracle.store.bulk import Row
 from oracle.store.engine import Transaction
 from oracle.store.tables import blocks, cursor, events
 from protocol.chain import Block
@@ -53,7 +54,16 @@ def get_block(transaction: Transaction, number: int) -> Block | None:
 
 def add_events(transaction: Transaction, fresh: Iterable[tuple[Event, UnixTime]]) -> None:
     """Events and the timestamps of their blocks."""
-    rows = [
+    add_rows(transaction, rows_of(fresh))
+
+
+def add_rows(transaction: Transaction, rows: Collection[Row]) -> None:
+    """Events as `rows_of` makes them."""
+    bulk.add_rows(transaction, events, rows)
+
+
+def rows_of(fresh: Iterable[tuple[Event, UnixTime]]) -> list[Row]:
+    return [
         {
             "block_number": event.position.block_number,
             "block_hash": event.position.block_hash,
@@ -64,14 +74,15 @@ def add_events(transaction: Transaction, fresh: Iterable[tuple[Event, UnixTime]]
         }
         for event, timestamp in fresh
     ]
-    bulk.add_rows(transaction, events, rows)
 
 
-def list_events(transaction: Transaction) -> Iterator[tuple[Event, UnixTime]]:
-    """All of them, in the chain's order, each with its block's timestamp."""
+def list_events(transaction: Transaction, until_block: int | None = None) -> Iterator[tuple[Event, UnixTime]]:
+    """All of them, or those of blocks up to one, in the chain's order, each with its block's timestamp."""
     query = select(events.c.body, events.c.block_timestamp).order_by(
         events.c.block_number, events.c.log_index
     )
+    if until_block is not None:
+        query = query.where(events.c.block_number <= until_block)
     for row in transaction.execute(query).yield_per(5000):
         yield from_json(json.loads(row[0])), UnixTime(row[1])
 

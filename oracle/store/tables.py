@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -301,4 +302,26 @@ request_nonces = Table(
     Column("account", String(42), primary_key=True),
     Column("nonce", LargeBinary(32), primary_key=True),
     integer("expires_at", index=True),
+)
+
+# Work that one oracle at a time does. fencing_token rises with each holder, and expires_at is the database's
+# clock in Unix seconds with fractions: what a holder writes after another took over is refused.
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    text("holder"),
+    integer("fencing_token"),
+    Column("expires_at", Double, nullable=False),
+)
+
+# Where each unit's worker is connected, or was last; seen_at as expires_at above.
+worker_links = Table(
+    "worker_links",
+    metadata,
+    hash_column("unit_id", primary_key=True),
+    text("link"),
+    text("holder"),
+    Column("seen_at", Double, nullable=False),
+    Column("lost", Boolean, nullable=False),
 )
