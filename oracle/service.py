@@ -106,12 +106,18 @@ def only_one(data_dir: Path) -> Generator[None, None, None]:
         yield
 
 
-def _check_ground(settings: Settings) -> Ground:
+def check_chain(settings: Settings) -> tuple[DeploymentManifest, Web3]:
+    """The deployment that the settings name, found on the chain that they name."""
     manifest = load(settings.manifest)
     if manifest.chain_id != settings.chain_id:
         raise WrongChain(f"manifest: expected chain {settings.chain_id}, got {manifest.chain_id}")
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
     check_deployment(web3, manifest)
+    return manifest, web3
+
+
+def _check_ground(settings: Settings) -> Ground:
+    manifest, web3 = check_chain(settings)
     store = open_store(settings.resolved_database_url)
     with store.write() as transaction:
         bind_deployment(transaction, manifest)

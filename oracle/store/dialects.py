@@ -25,7 +25,7 @@ SESSION: Final[dict[str, str]] = {
 }
 
 
-def create_engine_of(database_url: str) -> Engine:
+def create_engine_of(database_url: str, schema: str | None = None) -> Engine:
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         # isolation_level None: the driver begins nothing of its own, so that DDL is in transactions.
@@ -33,7 +33,8 @@ def create_engine_of(database_url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+        session = SESSION if schema is None else {**SESSION, "search_path": schema}
+        options = " ".join(f"-c {name}={value}" for name, value in session.items())
         arguments = {"options": options, "connect_timeout": 10, "application_name": "gpgpu-oracle"}
         engine = create_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments, **_POOL)
         event.listen(engine, "begin", _begin_postgresql)

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
 
-from oracle.store import transitions
+from oracle.store import files, transitions
 from oracle.store.dialects import create_engine_of, reading
 
 Transaction = Connection
@@ -64,10 +64,17 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(database_url: str) -> Store:
-    """Processes that open it at the same moment migrate it once: the first, while the others wait."""
-    store = Store(create_engine_of(database_url))
+def open_store(database_url: str, schema: str | None = None) -> Store:
+    """Processes that open it at the same moment migrate it once: the first, while the others wait.
+
+    `schema` is for PostgreSQL, whose default one it replaces. StoreBroken where a file is damaged.
+    """
+    engine = create_engine_of(database_url, schema)
+    store = Store(engine)
     try:
+        if not store.shared:
+            files.finish(Path(str(engine.url.database)))
+            files.check(engine)
         with store.write() as connection:
             migrate(connection)
             transitions.install(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from oracle.store import bulk
 from oracle.store.bulk import Row
@@ -85,6 +85,10 @@ def list_events(transaction: Transaction, until_block: int | None = None) -> Ite
         query = query.where(events.c.block_number <= until_block)
     for row in transaction.execute(query).yield_per(5000):
         yield from_json(json.loads(row[0])), UnixTime(row[1])
+
+
+def count_events(transaction: Transaction) -> int:
+    return int(transaction.execute(select(func.count()).select_from(events)).scalar_one())
 
 
 def forget_after(transaction: Transaction, number: int) -> int:

@@ -325,3 +325,7 @@ worker_links = Table(
     Column("seen_at", Double, nullable=False),
     Column("lost", Boolean, nullable=False),
 )
+
+# What a rebuild makes anew from the chain, and what exists nowhere else.
+DERIVED = (cursor, blocks, events, providers, units, offers, leases, proofs, credits)
+KEPT = tuple(table for table in metadata.sorted_tables if table not in DERIVED)
