@@ -12,14 +12,13 @@ from sqlalchemy.engine import make_url
 from oracle.store.failures import failure_of
 
 BUSY_TIMEOUT_MILLISECONDS: Final = 15_000
-IDLE_SECONDS: Final = 10
-"""A process that stands still in the middle of a transaction loses it after so long, and others go on."""
+IDLE_WRITER = "10s"
 WRITE_LOCK: Final = 0x6770677075  # "gpgpu"; advisory locks are of one database
 
 _POOL: Final[Mapping[str, Any]] = {"pool_size": 16, "max_overflow": 64, "pool_timeout": 30}
-SESSION: Final[dict[str, str]] = {
+SESSION: Final = {
     "synchronous_commit": "on",
-    "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    "idle_in_transaction_session_timeout": "10min",
     "lock_timeout": "30s",
     "timezone": "UTC",
 }
@@ -85,9 +84,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    # One writer at a time, as in SQLite: what a transaction has read is so until it ends.
+    # One writer at a time, as in SQLite: what a transaction has read is so until it ends. Should this process
+    # stand still before that, it loses the transaction, and others go on.
     if connection.get_execution_options().get("writes", False):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+        limit = f"set_config('idle_in_transaction_session_timeout', '{IDLE_WRITER}', true)"
+        connection.exec_driver_sql(f"SELECT {limit}, pg_advisory_xact_lock({WRITE_LOCK})")
 
 
 _INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}

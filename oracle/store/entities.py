@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+import msgspec
 from sqlalchemy import Table, delete, func, select
 
 from oracle.store import bulk
@@ -110,6 +110,10 @@ def replace_all(transaction: Transaction, state: LedgerState) -> None:
     write_changes(transaction, [everything])
 
 
+def _text(body: Row) -> str:
+    return msgspec.json.encode(body).decode()
+
+
 def provider_row(entry: ProviderEntry) -> Row:
     return {"provider": entry.provider, "epoch": entry.epoch}
 
@@ -127,7 +131,7 @@ def unit_row(entry: UnitEntry) -> Row:
         "unit_id": entry.unit_id,
         "provider": entry.unit.provider,
         "worker": entry.unit.worker,
-        "body": json.dumps(body),
+        "body": _text(body),
     }
 
 
@@ -148,7 +152,7 @@ def offer_row(entry: OfferEntry) -> Row:
         "valid_until": offer.valid_until,
         "listed": entry.listed,
         "epoch": offer_epoch(offer.salt),
-        "body": json.dumps(body),
+        "body": _text(body),
     }
 
 
@@ -169,7 +173,7 @@ def lease_row(entry: LeaseEntry) -> Row:
         "unit_id": entry.terms.offer.unit_id,
         "status": entry.status.name.lower(),
         "opened_block": entry.opened_at.block_number,
-        "body": json.dumps(body),
+        "body": _text(body),
     }
 
 
@@ -181,7 +185,11 @@ def proof_row(entry: ProofEntry) -> Row:
         "settled": entry.settled,
         "void": entry.void,
     }
-    return {"proof_hash": entry.proof_hash, "lease_id": entry.lease_id, "body": json.dumps(body)}
+    return {
+        "proof_hash": entry.proof_hash,
+        "lease_id": entry.lease_id,
+        "body": _text(body),
+    }
 
 
 def credit_row(entry: CreditEntry | CompensationEntry) -> Row:
@@ -278,7 +286,7 @@ def list_proofs(transaction: Transaction, lease_id: LeaseId) -> list[ProofEntry]
 
 
 def read_lease(row: Any) -> LeaseEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     return LeaseEntry(
         lease_id=LeaseId(row.lease_id),
         terms=from_json(Terms, body["terms"]),
@@ -293,7 +301,7 @@ def read_lease(row: Any) -> LeaseEntry:
 
 
 def read_offer(row: Any) -> OfferEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     offer = from_json(Offer, body["offer"])
     taken = body["taken_at"]
     return OfferEntry(
@@ -306,7 +314,7 @@ def read_offer(row: Any) -> OfferEntry:
 
 
 def read_unit(row: Any) -> UnitEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     return UnitEntry(
         unit_id=UnitId(row.unit_id),
         unit=from_json(Unit, body["unit"]),
@@ -319,7 +327,7 @@ def read_unit(row: Any) -> UnitEntry:
 
 
 def read_proof(row: Any) -> ProofEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     return ProofEntry(
         proof_hash=ProofHash(row.proof_hash),
         lease_id=LeaseId(row.lease_id),

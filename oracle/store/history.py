@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
+import msgspec
 from sqlalchemy import delete, func, select
 
 from oracle.store import bulk
@@ -12,8 +13,17 @@ from oracle.store.bulk import Row
 from oracle.store.engine import Transaction
 from oracle.store.tables import blocks, cursor, events
 from protocol.chain import Block
-from protocol.events import Event, from_json, to_json
+from protocol.events import Event, LogPosition, from_fields, to_json
 from protocol.units import BlockNumber, UnixTime
+
+_EVENT_COLUMNS = (
+    events.c.body,
+    events.c.block_timestamp,
+    events.c.block_number,
+    events.c.log_index,
+    events.c.block_hash,
+    events.c.transaction_hash,
+)
 
 
 def get_cursor(transaction: Transaction) -> Block | None:
@@ -70,7 +80,7 @@ def rows_of(fresh: Iterable[tuple[Event, UnixTime]]) -> list[Row]:
             "block_timestamp": timestamp,
             "transaction_hash": event.position.transaction_hash,
             "log_index": event.position.log_index,
-            "body": json.dumps(to_json(event), separators=(",", ":")),
+            "body": msgspec.json.encode(to_json(event)).decode(),
         }
         for event, timestamp in fresh
     ]
@@ -78,13 +88,13 @@ def rows_of(fresh: Iterable[tuple[Event, UnixTime]]) -> list[Row]:
 
 def list_events(transaction: Transaction, until_block: int | None = None) -> Iterator[tuple[Event, UnixTime]]:
     """All of them, or those of blocks up to one, in the chain's order, each with its block's timestamp."""
-    query = select(events.c.body, events.c.block_timestamp).order_by(
-        events.c.block_number, events.c.log_index
-    )
+    query = select(*_EVENT_COLUMNS).order_by(events.c.block_number, events.c.log_index)
     if until_block is not None:
         query = query.where(events.c.block_number <= until_block)
-    for row in transaction.execute(query).yield_per(5000):
-        yield from_json(json.loads(row[0])), UnixTime(row[1])
+    for body, timestamp, *position in transaction.execute(query.execution_options(yield_per=5000)):
+        data = msgspec.json.decode(body, type=dict[str, Any])
+        data.pop("position", None)
+        yield from_fields(data, LogPosition(*position)), UnixTime(timestamp)
 
 
 def count_events(transaction: Transaction) -> int:

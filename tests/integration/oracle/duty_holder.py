@@ -15,7 +15,7 @@ from tests.unit.oracle.oracle_samples import RENTER
 
 def main(url: str, holder: str, seconds: str, place: str) -> None:
     configure_logging("info")
-    dialects.SESSION["idle_in_transaction_session_timeout"] = "500ms"
+    dialects.IDLE_WRITER = "500ms"
     store = open_store(url)
     duty = Duty(store, "work", holder, float(seconds))
     while not duty.hold():
