@@ -63,8 +63,15 @@ def assigned(*oracles: rig.OracleProcess) -> list[int]:
     return [line["attempt"] for oracle in oracles for line in oracle.lines("job_assigned")]
 
 
-def test_oracles__worker_and_renter_at_different_ones__job_runs_as_with_one(pair: Pair) -> None:
+def test_oracles__worker_and_renter_at_different_ones__job_runs_as_with_one(
+    pair: Pair, postgres: Postgres
+) -> None:
     rental, here, there = pair.rental, pair.renter(pair.first), pair.renter(pair.second)
+    # All that the oracles have open: they connect again.
+    postgres.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gpgpu-oracle'"
+    )
+    rig.until(lambda: there("GET", "/v1/offers").status_code == 200, "answers again")
     with link_rig.connect_worker(pair.second, rental) as worker:
         _, _, (order,) = order_job(rental, here)
         job = job_id(rental.domain, order.order)
