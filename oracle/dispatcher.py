@@ -140,12 +140,16 @@ class Dispatcher:
     """Not thread-safe: one thread takes the turns."""
 
     def __init__(
-        self, store: Store, rules: Rules, now: Now, silent_seconds: Callable[[UnitId], float]
+        self,
+        store: Store,
+        rules: Rules,
+        now: Now,
+        silences: Callable[[Transaction], Callable[[UnitId], float]],
     ) -> None:
         self._store = store
         self._rules = rules
         self._now = now
-        self._silent_seconds = silent_seconds
+        self._silences = silences
 
     def turn(self) -> bool:
         """True: something moved, and workers should hear of it."""
@@ -170,7 +174,7 @@ class Dispatcher:
             active=attempts.active_attempts(transaction),
             leases=entities.get_leases(transaction, {job.lease_id for job in open_jobs}),
             with_artifacts=readiness.jobs_with_artifacts(transaction),
-            silent_seconds=self._silent_seconds,
+            silent_seconds=self._silences(transaction),
         )
 
 

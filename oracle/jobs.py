@@ -81,6 +81,14 @@ _PROGRESS = (
     AttemptState.RUNNING,
     AttemptState.UPLOADING,
 )
+_ENDS = frozenset({AttemptState.FINISHED, AttemptState.LOST, AttemptState.REFUSED, AttemptState.SUPERSEDED})
+
+# Reports may be skipped, and never come back. A refusal may be followed by its receipt.
+ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
+    **{state: _ENDS.union(_PROGRESS[place + 1 :]) for place, state in enumerate(_PROGRESS)},
+    **{state: frozenset[AttemptState]() for state in _ENDS},
+    AttemptState.REFUSED: frozenset({AttemptState.FINISHED}),
+}
 
 
 def check_job_transition(current: JobState, following: JobState) -> None:

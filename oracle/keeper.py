@@ -8,7 +8,7 @@ the ledger, having read that block, still needs it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Keeper:
         *,
         confirmations: int,
         proof_grace_seconds: int,
+        on_duty: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._market = market
@@ -65,6 +66,7 @@ class Keeper:
         self._now = now
         self._confirmations = confirmations
         self._proof_grace_seconds = proof_grace_seconds
+        self._on_duty = on_duty
         self._failures: dict[str, int] = {}
         self._rest_until: dict[str, int] = {}
 
@@ -99,7 +101,7 @@ class Keeper:
             yield Need(f"release:{name}", self._market.build_release_hours(lease.terms))
 
     def _meet(self, need: Need, cursor: Block) -> None:
-        if self._rest_until.get(need.key, 0) > self._now():
+        if self._rest_until.get(need.key, 0) > self._now() or not self._on_duty():
             return
         number, last = self._last_try(need.key)
         if last is not None and last.state in UNCONFIRMED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +17,11 @@ class Link:
     def __init__(self, unit_id: UnitId, worker: Address) -> None:
         self.unit_id = unit_id
         self.worker = worker
+        self.name = secrets.token_hex(16)
         self.changed = asyncio.Event()
         self.replaced = False
+        self.told = False
+        """Other oracles of the store can know of it."""
         self._loop = asyncio.get_running_loop()
 
     def wake(self) -> None:
@@ -35,6 +39,7 @@ class Links:
         self._lock = threading.Lock()
         self._links: dict[UnitId, Link] = {}
         self._lost_at: dict[UnitId, float] = {}
+        self._elsewhere: frozenset[UnitId] = frozenset()
         # A restarted oracle gives every worker the whole timeout to come back.
         self._started_at = monotonic()
 
@@ -51,10 +56,20 @@ class Links:
                 del self._links[link.unit_id]
                 self._lost_at[link.unit_id] = self._monotonic()
 
-    def silent_seconds(self, unit_id: UnitId) -> float:
-        """How long the unit's worker has not been connected; zero while it is."""
+    def note_elsewhere(self, unit_ids: frozenset[UnitId]) -> None:
+        """Units whose workers are connected to other oracles, as far as is known here."""
         with self._lock:
-            if unit_id in self._links:
+            self._elsewhere = unit_ids
+
+    def connected(self, unit_id: UnitId) -> bool:
+        """To this oracle."""
+        with self._lock:
+            return unit_id in self._links
+
+    def silent_seconds(self, unit_id: UnitId) -> float:
+        """How long the unit's worker has not been connected; zero while it is, be it elsewhere."""
+        with self._lock:
+            if unit_id in self._links or unit_id in self._elsewhere:
                 return 0
             since = self._lost_at.get(unit_id, self._started_at)
             # Never zero: at the very instant of the loss too, it is not connected.
@@ -64,8 +79,10 @@ class Links:
         with self._lock:
             return len(self._links)
 
-    def wake_all(self) -> None:
+    def list(self) -> list[Link]:
         with self._lock:
-            links = list(self._links.values())
-        for link in links:
+            return [*self._links.values()]
+
+    def wake_all(self) -> None:
+        for link in self.list():
             link.wake()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -20,25 +23,29 @@ from oracle.api.services import Services
 from oracle.artifacts import ArtifactFolder
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
+from oracle.duties import Duty, on_duty
 from oracle.housekeeping import tidy
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.keeper import Keeper, load_account
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
+from oracle.neighbours import Neighbours
 from oracle.settings import Settings
 from oracle.store.deployment import bind_deployment
-from oracle.store.engine import Store, open_store
+from oracle.store.engine import Store, Transaction, open_store
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
+from oracle.whereabouts import Whereabouts
 from protocol import link
 from protocol.chain import check_deployment, connect
 from protocol.contracts import Market
-from protocol.errors import BadInput, WrongChain
+from protocol.errors import BadInput, RetryableError, WrongChain
 from protocol.manifest import DeploymentManifest, load
 from protocol.outbox import SqliteOutbox
 from protocol.sender import Sender, SenderSettings
 from protocol.typed_data import Domain
+from protocol.units import UnitId
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +60,20 @@ class Ground:
     manifest: DeploymentManifest
     web3: Web3
     store: Store
+    holder: str
+    """This process among those that share the store."""
+    duties: list[Duty] = field(default_factory=list[Duty])
+
+    def duty(self, name: str) -> Duty:
+        duty = Duty(self.store, name, self.holder, self.settings.duty_seconds)
+        self.duties.append(duty)
+        return duty
+
+    def leave(self) -> None:
+        """Others need not wait until our duties expire."""
+        with contextlib.suppress(RetryableError):
+            for duty in self.duties:
+                duty.give_up()
 
 
 class Server(uvicorn.Server):
@@ -85,16 +106,23 @@ def only_one(data_dir: Path) -> Generator[None, None, None]:
         yield
 
 
-def _check_ground(settings: Settings) -> Ground:
+def check_chain(settings: Settings) -> tuple[DeploymentManifest, Web3]:
+    """The deployment that the settings name, found on the chain that they name."""
     manifest = load(settings.manifest)
     if manifest.chain_id != settings.chain_id:
         raise WrongChain(f"manifest: expected chain {settings.chain_id}, got {manifest.chain_id}")
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
     check_deployment(web3, manifest)
+    return manifest, web3
+
+
+def _check_ground(settings: Settings) -> Ground:
+    manifest, web3 = check_chain(settings)
     store = open_store(settings.resolved_database_url)
     with store.write() as transaction:
         bind_deployment(transaction, manifest)
-    return Ground(settings, manifest, web3, store)
+    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return Ground(settings, manifest, web3, store, holder)
 
 
 async def _serve(ground: Ground) -> BaseException | None:
@@ -126,17 +154,48 @@ async def _serve(ground: Ground) -> BaseException | None:
         shutdown.ask()
         for loop in loops:
             await asyncio.to_thread(loop.join)
+        ground.leave()
     log.info("stopped")
     return shutdown.failure
 
 
 def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
-    links, wakeups = Links(), JobWakeups()
-    dispatching = _dispatching(ground, links, wakeups, shutdown)
+    settings, links, wakeups = ground.settings, Links(), JobWakeups()
+    whereabouts = Whereabouts(ground.store, links, ground.holder, settings.duty_seconds)
+    neighbours = Neighbours(ground.store, whereabouts, ground.holder, settings.duty_seconds)
+
+    def wake_waiting() -> None:
+        links.wake_all()
+        wakeups.wake_all()
+
+    def tell() -> None:
+        wake_waiting()
+        neighbours.ring()
+
+    dispatching = _dispatching(ground, whereabouts, tell, shutdown)
+
+    def wake_dispatcher() -> None:
+        dispatching.wake()
+        neighbours.ring()
+
+    def wake() -> None:
+        dispatching.wake()
+        wake_waiting()
+
+    watcher, watching = _watching(ground, wake_dispatcher, shutdown)
+    services = _services(ground, whereabouts, links, wakeups, lambda: watcher.head_block, wake_dispatcher)
+    loops = [watching, dispatching, _housekeeping(ground, services, shutdown), *_keeping(ground, shutdown)]
+    return services, [*loops, *neighbours.loops(wake, shutdown)]
+
+
+def _watching(
+    ground: Ground, wake_dispatcher: Callable[[], None], shutdown: Shutdown
+) -> tuple[Watcher, Loop]:
+    duty = ground.duty("watcher")
     watcher = Watcher(
         ground.web3,
         ground.manifest,
-        ground.store,
+        duty.store,
         retained_blocks=ground.settings.retained_blocks,
         batch_blocks=ground.settings.batch_blocks,
     )
@@ -144,17 +203,16 @@ def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
     def watch() -> bool:
         changed = watcher.turn()
         if changed:
-            dispatching.wake()
+            wake_dispatcher()
         return changed
 
-    watching = Loop("watcher", watch, ground.settings.poll_seconds, shutdown)
-    services = _services(ground, links, wakeups, lambda: watcher.head_block, dispatching.wake)
-    loops = [watching, dispatching, _housekeeping(services, shutdown), *_keeping(ground, shutdown)]
-    return services, loops
+    turn = on_duty(duty, watch, watcher.observe)
+    return watcher, Loop("watcher", turn, ground.settings.poll_seconds, shutdown)
 
 
 def _services(
     ground: Ground,
+    whereabouts: Whereabouts,
     links: Links,
     wakeups: JobWakeups,
     head_block: Callable[[], int | None],
@@ -181,6 +239,7 @@ def _services(
         logs=logs,
         intake=intake,
         links=links,
+        whereabouts=whereabouts,
         wakeups=wakeups,
         now=wall_now,
         head_block=head_block,
@@ -190,17 +249,23 @@ def _services(
     )
 
 
-def _dispatching(ground: Ground, links: Links, wakeups: JobWakeups, shutdown: Shutdown) -> Loop:
-    dispatcher = Dispatcher(ground.store, _rules(ground), wall_now, links.silent_seconds)
+def _dispatching(
+    ground: Ground, whereabouts: Whereabouts, tell: Callable[[], None], shutdown: Shutdown
+) -> Loop:
+    duty = ground.duty("dispatcher")
+
+    def silences(transaction: Transaction) -> Callable[[UnitId], float]:
+        return whereabouts.silences(transaction, duty.held_seconds)
+
+    dispatcher = Dispatcher(duty.store, _rules(ground), wall_now, silences)
 
     def turn() -> bool:
         moved = dispatcher.turn()
         if moved:
-            links.wake_all()
-            wakeups.wake_all()
+            tell()
         return moved
 
-    return Loop("dispatcher", turn, ground.settings.dispatch_seconds, shutdown)
+    return Loop("dispatcher", on_duty(duty, turn), ground.settings.dispatch_seconds, shutdown)
 
 
 def _rules(ground: Ground) -> Rules:
@@ -212,19 +277,19 @@ def _rules(ground: Ground) -> Rules:
     )
 
 
-def _housekeeping(services: Services, shutdown: Shutdown) -> Loop:
-    settings = services.settings
+def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loop:
+    settings, duty = services.settings, ground.duty("housekeeping")
 
     def turn() -> bool:
         return tidy(
-            services.store,
+            duty.store,
             services.artifacts,
             services.artifact_lock,
             services.now,
             settings.unused_artifact_seconds,
         )
 
-    return Loop("housekeeping", turn, settings.housekeeping_seconds, shutdown)
+    return Loop("housekeeping", on_duty(duty, turn), settings.housekeeping_seconds, shutdown)
 
 
 def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
@@ -238,6 +303,7 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
     outbox = SqliteOutbox(settings.data_dir / "outbox.sqlite")
     pace = SenderSettings(bump_after_seconds=settings.keeper_replace_seconds)
     sender = Sender(web3, account, outbox, manifest.chain_id, pace)
+    duty = ground.duty("keeper")
     keeper = Keeper(
         ground.store,
         Market(web3, manifest.market),
@@ -246,9 +312,10 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
         wall_now,
         confirmations=settings.confirmations,
         proof_grace_seconds=manifest.parameters.proof_grace_seconds,
+        on_duty=duty.hold,
     )
     log.info("keeper", address=account.address)
-    return [Loop("keeper", keeper.turn, settings.keeper_seconds, shutdown)]
+    return [Loop("keeper", on_duty(duty, keeper.turn), settings.keeper_seconds, shutdown)]
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from protocol.errors import BadInput
 
 MIB = 1 << 20
 GIB = 1 << 30
+DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -35,7 +36,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Zero: the system chooses, and the log's `listening` line says which."""
     database_url: str = ""
-    """Empty: `store.sqlite` in `data_dir`. Only SQLite is served."""
+    """Empty: `store.sqlite` in `data_dir`. A PostgreSQL database may be shared by several oracles."""
     keystore: Path | None = None
     """V3 key file of the keeper. None: nobody's leases are settled by this oracle, anyone else may."""
     password_file: Path | None = None
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
     worker_timeout_seconds: PositiveSeconds = 60.0
     desired_seconds: PositiveSeconds = 5.0
     dispatch_seconds: PositiveSeconds = 1.0
+    duty_seconds: Annotated[float, Field(ge=1)] = 10.0
+    """Oracles that share a database: after so long without a sign of one, others do its work."""
     hello_timeout_seconds: PositiveSeconds = 10.0
     max_unidentified_links: Positive = 64
 
@@ -80,10 +83,9 @@ class Settings(BaseSettings):
     def check(self) -> Settings:
         if (self.keystore is None) != (self.password_file is None):
             raise ValueError("keystore and password_file are given together or not at all")
-        if self.database_url and not self.database_url.startswith("sqlite:///"):
-            raise ValueError(
-                f"database_url: expected sqlite:///FILE, got {self.database_url.split(':')[0]!r}"
-            )
+        if self.database_url and not self.database_url.startswith(DATABASES):
+            scheme = self.database_url.split(":")[0]
+            raise ValueError(f"database_url: expected one of {', '.join(DATABASES)}, got {scheme!r}")
         return self
 
     @property

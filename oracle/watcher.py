@@ -13,7 +13,7 @@ import structlog
 from web3 import Web3
 
 from oracle.store import entities, history
-from oracle.store.engine import Store, Transaction
+from oracle.store.engine import Store
 from protocol.chain import Block, read_block
 from protocol.errors import InvariantBroken
 from protocol.events import Event, decode, emitters
@@ -27,8 +27,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the chain says of the blocks after the cursor up to `last`."""
+    """What the chain says of the blocks after the cursor, `after`, up to `last`."""
 
+    after: Block
     last: Block
     blocks: Sequence[Block]
     events: Sequence[tuple[Event, UnixTime]]
@@ -51,7 +52,7 @@ class Watcher:
         self._store = store
         self._retained_blocks = retained_blocks
         self._batch_blocks = batch_blocks
-        self._state: LedgerState | None = None
+        self._folded: tuple[Block, LedgerState] | None = None
         self.head_block: int | None = None
 
     def turn(self) -> bool:
@@ -73,6 +74,10 @@ class Watcher:
             return True  # the chain changed while it was read: look again
         self._write(batch)
         return True
+
+    def observe(self) -> None:
+        """While another oracle reads: notes the head alone. Raises as `turn` does."""
+        self.head_block = read_block(self._web3, "latest").number
 
     def _cursor(self) -> Block:
         with self._store.read() as transaction:
@@ -103,13 +108,15 @@ class Watcher:
                 f"another chain, head {head.number} 0x{head.hash.hex()}",
                 subject="reorganisation deeper than retained",
             )
-        self._state = None
+        state = self._fold_stored(ancestor)
+        self._folded = None
         with self._store.write() as transaction:
+            if history.get_cursor(transaction) != cursor:
+                return  # another oracle has undone it
             undone = history.forget_after(transaction, ancestor.number)
-            state = self._fold_stored(transaction)
             entities.replace_all(transaction, state)
             history.set_cursor(transaction, ancestor)
-        self._state = state
+        self._folded = (ancestor, state)
         log.warning(
             "fork_undone", ancestor=ancestor.number, blocks=cursor.number - ancestor.number, events=undone
         )
@@ -132,7 +139,7 @@ class Watcher:
         events = [
             (decode(entry, by_address), known[entry.position.block_number].timestamp) for entry in entries
         ]
-        return Batch(last, [known[number] for number in sorted(known)], events)
+        return Batch(cursor, last, [known[number] for number in sorted(known)], events)
 
     def _read_headers(self, entries: Sequence[LogEntry], recent: range) -> dict[int, Block]:
         """The blocks that hold events, and all recent ones, in which a fork's ancestor may be looked for."""
@@ -140,25 +147,34 @@ class Watcher:
         return {number: read_block(self._web3, number) for number in sorted(numbers)}
 
     def _write(self, batch: Batch) -> None:
+        """Whatever takes long is done before the transaction, in which others cannot write."""
+        state = self._state_at(batch.after)
         # Forgotten until the commit: what is in memory is never ahead of the store.
-        state, self._state = self._state, None
+        self._folded = None
+        changes: list[Changes] = []
+        for event, timestamp in batch.events:
+            changes.append(apply(state, event, timestamp))
+            state.merge(changes[-1])
+        rows, events = entities.rows_of(changes), history.rows_of(batch.events)
         with self._store.write() as transaction:
-            if state is None:
-                state = self._fold_stored(transaction)
-            changes: list[Changes] = []
-            for event, timestamp in batch.events:
-                changes.append(apply(state, event, timestamp))
-                state.merge(changes[-1])
-            entities.write_changes(transaction, changes)
-            history.add_events(transaction, batch.events)
+            if history.get_cursor(transaction) != batch.after:
+                return  # another oracle, or a rebuild, was faster: look again
+            entities.write_rows(transaction, rows)
+            history.add_rows(transaction, events)
             history.retain_blocks(transaction, batch.blocks, batch.last.number - self._retained_blocks)
             history.set_cursor(transaction, batch.last)
-        self._state = state
+        self._folded = (batch.last, state)
         if batch.events:
             log.info("blocks_read", block=batch.last.number, events=len(batch.events))
 
-    def _fold_stored(self, transaction: Transaction) -> LedgerState:
-        return fold(Parameters.of(self._manifest), history.list_events(transaction))
+    def _state_at(self, cursor: Block) -> LedgerState:
+        if self._folded is not None and self._folded[0] == cursor:
+            return self._folded[1]
+        return self._fold_stored(cursor)
+
+    def _fold_stored(self, until: Block) -> LedgerState:
+        with self._store.read() as transaction:
+            return fold(Parameters.of(self._manifest), history.list_events(transaction, until.number))
 
 
 def confirmed(block_number: int, cursor: Block | None, confirmations: int) -> bool:

@@ -9,6 +9,7 @@ ProtocolError(code, message)
 │   ├── NoCode                    no contract at the address
 │   ├── UnknownEvent              a log that our contracts do not emit
 │   ├── InvariantBroken           what must always hold does not: stop
+│   │   └── StoreBroken           the database is damaged, or cannot be written
 │   ├── TransactionReverted       the contract refused, with its reason
 │   ├── Expired                   too late
 │   └── LimitExceeded             too large, too many
@@ -16,6 +17,8 @@ ProtocolError(code, message)
     ├── ChainUnavailable          the node does not answer
     ├── RpcError                  the node answers with an error
     ├── ServiceUnavailable        another service of ours does not answer
+    ├── StoreUnavailable          the database does not answer, or is busy
+    ├── DutyLost                  another process does this work by now
     ├── TransactionUnderpriced    the node wants a higher fee
     ├── TransactionPending        not mined in the time given
     └── InsufficientFunds         the account cannot pay for gas
@@ -86,6 +89,14 @@ class InvariantBroken(RejectedError):
         self.actual = actual
 
 
+class StoreBroken(InvariantBroken):
+    default_code = "store_broken"
+
+    def __init__(self, expected: object, actual: object, *, code: str = default_code) -> None:
+        super().__init__(expected, actual, subject="store")
+        self.code = code
+
+
 class TransactionReverted(RejectedError):
     """`name` and `arguments` are those of the contract's custom error; `name` is "" where there is none."""
 
@@ -135,6 +146,14 @@ class RpcError(RetryableError):
 
 class ServiceUnavailable(RetryableError):
     default_code = "service_unavailable"
+
+
+class StoreUnavailable(RetryableError):
+    default_code = "store_unavailable"
+
+
+class DutyLost(RetryableError):
+    default_code = "duty_lost"
 
 
 class TransactionUnderpriced(RetryableError):

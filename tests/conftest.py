@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.anvil import anvil, deployment, still_anvil, still_deployment
+from tests.postgres import database_url, postgres
 
-__all__ = ["anvil", "deployment", "still_anvil", "still_deployment"]
+__all__ = ["anvil", "database_url", "deployment", "postgres", "still_anvil", "still_deployment"]
 
 # Machines that run tests are shared: how long one example takes says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])

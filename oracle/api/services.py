@@ -18,6 +18,7 @@ from oracle.links import Links
 from oracle.settings import Settings
 from oracle.store.engine import Store
 from oracle.wakeups import JobWakeups
+from oracle.whereabouts import Whereabouts
 from protocol.manifest import DeploymentManifest
 from protocol.typed_data import Domain
 
@@ -32,6 +33,7 @@ class Services:
     logs: JobLogs
     intake: Intake
     links: Links
+    whereabouts: Whereabouts
     wakeups: JobWakeups
     now: Now
     head_block: Callable[[], int | None]

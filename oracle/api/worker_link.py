@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 
 import structlog
@@ -16,7 +17,7 @@ from oracle.handshake import check_hello
 from oracle.intake import Reporter
 from oracle.links import Link
 from protocol import link
-from protocol.errors import BadInput, Expired, LimitExceeded, RejectedError
+from protocol.errors import BadInput, Expired, LimitExceeded, RejectedError, RetryableError
 from protocol.units import to_hex
 
 router = APIRouter()
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 CLOSE_REFUSED = 4000
 CLOSE_REPLACED = 4001
 CLOSE_GOING_AWAY = 1001
+CLOSE_TRY_AGAIN = 1013
 
 
 @router.websocket(link.LINK_TARGET)
@@ -39,6 +41,9 @@ async def worker_link(websocket: WebSocket) -> None:
     except RejectedError as error:
         log.warning("link_refused", code=error.code, reason=error.message, client=_client(websocket))
         await _refuse(websocket, error)
+    except RetryableError as error:
+        log.warning("link_interrupted", code=error.code, reason=error.message, client=_client(websocket))
+        await _close(websocket, CLOSE_TRY_AGAIN, error.code)
 
 
 async def _serve(websocket: WebSocket, services: Services) -> None:
@@ -47,17 +52,17 @@ async def _serve(websocket: WebSocket, services: Services) -> None:
     async with services.unidentified:
         reporter, hello = await _identify(websocket, services)
     connection = Link(reporter.unit_id, reporter.worker)
-    services.links.connect(connection)
     log.info(
         "worker_connected", unit_id=reporter.unit_id, worker=reporter.worker, device=hello.inventory.device
     )
     try:
+        await run_in_threadpool(services.whereabouts.connect, connection)
         for attempt in hello.attempts:
             await run_in_threadpool(services.intake.status, reporter, attempt)
         services.wake_dispatcher()
         await _run_both(websocket, services, reporter, connection)
     finally:
-        services.links.disconnect(connection)
+        await run_in_threadpool(services.whereabouts.disconnect, connection)
         services.wake_dispatcher()
         log.info("worker_disconnected", unit_id=reporter.unit_id, replaced=connection.replaced)
 
@@ -162,11 +167,15 @@ async def _refuse(websocket: WebSocket, error: RejectedError) -> None:
     if websocket.application_state is not WebSocketState.CONNECTED:
         return
     refused = link.Refused(code=error.code, message=error.message[:4000])
-    try:
+    with contextlib.suppress(WebSocketDisconnect):
         await websocket.send_text(link.encode(refused))
         await websocket.close(CLOSE_REFUSED, error.code)
-    except WebSocketDisconnect:
-        return
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    if websocket.application_state is WebSocketState.CONNECTED:
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.close(code, reason)
 
 
 def _client(websocket: WebSocket) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from sqlalchemy import delete, exists, func, select
-from sqlalchemy.dialects.sqlite import insert
 
+from oracle.store.dialects import insert_into, insert_new
 from oracle.store.engine import Transaction
 from oracle.store.tables import artifact_owners, artifact_uses, artifacts, jobs, leases, units
 from protocol.units import Address, Digest, JobId
@@ -18,9 +18,13 @@ def add_artifact(
 ) -> None:
     """The bytes are stored, and `account` has shown to possess them."""
     row = {"digest": digest, "size_bytes": size_bytes, "stored_at": now}
-    transaction.execute(insert(artifacts).values(row).on_conflict_do_nothing())
-    owner = insert(artifact_owners).values({"digest": digest, "account": account, "stored_at": now})
-    transaction.execute(owner.on_conflict_do_update(set_={"stored_at": now}))
+    insert_new(transaction, artifacts, row)
+    owner = insert_into(transaction, artifact_owners).values(
+        {"digest": digest, "account": account, "stored_at": now}
+    )
+    transaction.execute(
+        owner.on_conflict_do_update(index_elements=["digest", "account"], set_={"stored_at": now})
+    )
 
 
 def artifact_size(transaction: Transaction, digest: Digest) -> int | None:
@@ -84,7 +88,7 @@ def newcomers_bytes(transaction: Transaction) -> int:
 def use_artifacts(transaction: Transaction, job_id: JobId, named: Mapping[str, Digest]) -> None:
     rows = [{"job_id": job_id, "name": name, "digest": digest} for name, digest in named.items()]
     if rows:
-        transaction.execute(insert(artifact_uses).on_conflict_do_nothing(), rows)
+        transaction.execute(insert_into(transaction, artifact_uses).on_conflict_do_nothing(), rows)
 
 
 def may_read_artifact(transaction: Transaction, digest: Digest, account: Address) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from oracle.jobs import ACTIVE_ATTEMPTS, AttemptState
 from oracle.store.engine import Transaction
@@ -52,7 +51,9 @@ def add_attempt(transaction: Transaction, job_id: JobId, unit_id: UnitId, now: i
         "created_at": now,
         "updated_at": now,
     }
-    token = transaction.execute(insert(attempts).values(row).returning(attempts.c.fencing_token)).scalar_one()
+    token = transaction.execute(
+        attempts.insert().values(row).returning(attempts.c.fencing_token)
+    ).scalar_one()
     return AttemptEntry(job_id, number, int(token), unit_id, AttemptState.ASSIGNED, "", now, now)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
+from oracle.store.dialects import insert_new
 from oracle.store.engine import Transaction
 from oracle.store.tables import deployment
 from protocol.errors import BadInput
@@ -19,7 +19,7 @@ def bind_deployment(transaction: Transaction, manifest: DeploymentManifest) -> N
         "market": manifest.market,
         "registry": manifest.registry,
     }
-    transaction.execute(insert(deployment).values(values).on_conflict_do_nothing())
+    insert_new(transaction, deployment, values)
     row = transaction.execute(select(deployment)).one()
     expected, actual = (row.chain_id, row.market), (manifest.chain_id, manifest.market)
     if expected != actual:

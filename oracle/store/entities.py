@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
+import msgspec
 from sqlalchemy import Table, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
+from oracle.store import bulk
 from oracle.store.engine import Transaction
 from oracle.store.tables import credits, leases, offers, proofs, providers, units
 from protocol.ledger import (
@@ -61,22 +61,37 @@ _LEASE_UNITS = (
 )
 _COMPENSATION_TOKEN = ""
 
+E = TypeVar("E")
 Row = dict[str, Any]
+Rows = Mapping[Table, Collection[Row]]
 
 
 def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
     """Afterwards the rows are as the last of the changes left each entry."""
-    _upsert(transaction, providers, {e.provider: provider_row(e) for c in changes for e in c.providers})
-    _upsert(transaction, units, {e.unit_id: unit_row(e) for c in changes for e in c.units})
-    _upsert(transaction, offers, {e.offer_hash: offer_row(e) for c in changes for e in c.offers})
-    _upsert(transaction, leases, {e.lease_id: lease_row(e) for c in changes for e in c.leases})
-    _upsert(transaction, proofs, {e.proof_hash: proof_row(e) for c in changes for e in c.proofs})
-    owed: dict[object, Row] = {}
-    for change in changes:
-        for entry in (*change.credits, *change.compensations):
-            row = credit_row(entry)
-            owed[row["token"], row["account"]] = row
-    _upsert(transaction, credits, owed)
+    write_rows(transaction, rows_of(changes))
+
+
+def write_rows(transaction: Transaction, rows: Rows) -> None:
+    """Rows as `rows_of` makes them."""
+    for table, fresh in rows.items():
+        bulk.put_rows(transaction, table, fresh)
+
+
+def rows_of(changes: Sequence[Changes]) -> Rows:
+    """Of each entry as the last of the changes left it."""
+    owed = [entry for c in changes for entry in (*c.credits, *c.compensations)]
+    return {
+        providers: _rows(provider_row, {e.provider: e for c in changes for e in c.providers}),
+        units: _rows(unit_row, {e.unit_id: e for c in changes for e in c.units}),
+        offers: _rows(offer_row, {e.offer_hash: e for c in changes for e in c.offers}),
+        leases: _rows(lease_row, {e.lease_id: e for c in changes for e in c.leases}),
+        proofs: _rows(proof_row, {e.proof_hash: e for c in changes for e in c.proofs}),
+        credits: _rows(credit_row, {(_token(e), e.account): e for e in owed}),
+    }
+
+
+def _rows(row_of: Callable[[E], Row], entries: Mapping[Any, E]) -> list[Row]:
+    return [row_of(entry) for entry in entries.values()]
 
 
 def replace_all(transaction: Transaction, state: LedgerState) -> None:
@@ -95,15 +110,8 @@ def replace_all(transaction: Transaction, state: LedgerState) -> None:
     write_changes(transaction, [everything])
 
 
-def _upsert(transaction: Transaction, table: Table, rows: Mapping[Any, Row]) -> None:
-    if not rows:
-        return
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key]
-    update = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-    transaction.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=update), list(rows.values())
-    )
+def _text(body: Row) -> str:
+    return msgspec.json.encode(body).decode()
 
 
 def provider_row(entry: ProviderEntry) -> Row:
@@ -123,7 +131,7 @@ def unit_row(entry: UnitEntry) -> Row:
         "unit_id": entry.unit_id,
         "provider": entry.unit.provider,
         "worker": entry.unit.worker,
-        "body": json.dumps(body),
+        "body": _text(body),
     }
 
 
@@ -144,7 +152,7 @@ def offer_row(entry: OfferEntry) -> Row:
         "valid_until": offer.valid_until,
         "listed": entry.listed,
         "epoch": offer_epoch(offer.salt),
-        "body": json.dumps(body),
+        "body": _text(body),
     }
 
 
@@ -165,7 +173,7 @@ def lease_row(entry: LeaseEntry) -> Row:
         "unit_id": entry.terms.offer.unit_id,
         "status": entry.status.name.lower(),
         "opened_block": entry.opened_at.block_number,
-        "body": json.dumps(body),
+        "body": _text(body),
     }
 
 
@@ -177,12 +185,19 @@ def proof_row(entry: ProofEntry) -> Row:
         "settled": entry.settled,
         "void": entry.void,
     }
-    return {"proof_hash": entry.proof_hash, "lease_id": entry.lease_id, "body": json.dumps(body)}
+    return {
+        "proof_hash": entry.proof_hash,
+        "lease_id": entry.lease_id,
+        "body": _text(body),
+    }
 
 
 def credit_row(entry: CreditEntry | CompensationEntry) -> Row:
-    token = entry.token if isinstance(entry, CreditEntry) else _COMPENSATION_TOKEN
-    return {"token": token, "account": entry.account, "units": entry.amount_units}
+    return {"token": _token(entry), "account": entry.account, "units": entry.amount_units}
+
+
+def _token(entry: CreditEntry | CompensationEntry) -> str:
+    return entry.token if isinstance(entry, CreditEntry) else _COMPENSATION_TOKEN
 
 
 def get_lease(transaction: Transaction, lease_id: LeaseId) -> LeaseEntry | None:
@@ -271,7 +286,7 @@ def list_proofs(transaction: Transaction, lease_id: LeaseId) -> list[ProofEntry]
 
 
 def read_lease(row: Any) -> LeaseEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     return LeaseEntry(
         lease_id=LeaseId(row.lease_id),
         terms=from_json(Terms, body["terms"]),
@@ -286,7 +301,7 @@ def read_lease(row: Any) -> LeaseEntry:
 
 
 def read_offer(row: Any) -> OfferEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     offer = from_json(Offer, body["offer"])
     taken = body["taken_at"]
     return OfferEntry(
@@ -299,7 +314,7 @@ def read_offer(row: Any) -> OfferEntry:
 
 
 def read_unit(row: Any) -> UnitEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     return UnitEntry(
         unit_id=UnitId(row.unit_id),
         unit=from_json(Unit, body["unit"]),
@@ -312,7 +327,7 @@ def read_unit(row: Any) -> UnitEntry:
 
 
 def read_proof(row: Any) -> ProofEntry:
-    body = cast(Row, json.loads(row.body))
+    body = cast(Row, msgspec.json.decode(row.body))
     return ProofEntry(
         proof_hash=ProofHash(row.proof_hash),
         lease_id=LeaseId(row.lease_id),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import Select, exists, select
-from sqlalchemy.dialects.sqlite import insert
 
 from oracle.jobs import JobState
+from oracle.store.dialects import insert_into, insert_new
 from oracle.store.engine import Transaction
 from oracle.store.jobs import set_job_state
 from oracle.store.tables import evidence, evidence_jobs, jobs, proofs, receipts
@@ -38,13 +38,13 @@ def insert_evidence(
         "size_bytes": size_bytes,
         "stored_at": now,
     }
-    transaction.execute(insert(evidence).values(row).on_conflict_do_nothing())
+    insert_new(transaction, evidence, row)
     rows = [
         {"proof_hash": proof_hash, "job_id": job_id, "receipt_digest": digest}
         for job_id, digest in receipt_digests.items()
     ]
     if rows:
-        transaction.execute(insert(evidence_jobs).on_conflict_do_nothing(), rows)
+        transaction.execute(insert_into(transaction, evidence_jobs).on_conflict_do_nothing(), rows)
 
 
 def has_unmarked(transaction: Transaction) -> bool:

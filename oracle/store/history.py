@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
+import msgspec
+from sqlalchemy import delete, func, select
 
+from oracle.store import bulk
+from oracle.store.bulk import Row
 from oracle.store.engine import Transaction
 from oracle.store.tables import blocks, cursor, events
 from protocol.chain import Block
-from protocol.events import Event, from_json, to_json
+from protocol.events import Event, LogPosition, from_fields, to_json
 from protocol.units import BlockNumber, UnixTime
+
+_EVENT_COLUMNS = (
+    events.c.body,
+    events.c.block_timestamp,
+    events.c.block_number,
+    events.c.log_index,
+    events.c.block_hash,
+    events.c.transaction_hash,
+)
 
 
 def get_cursor(transaction: Transaction) -> Block | None:
@@ -24,22 +35,19 @@ def get_cursor(transaction: Transaction) -> Block | None:
 
 
 def set_cursor(transaction: Transaction, block: Block) -> None:
-    values = {
+    row = {
+        "id": 1,
         "block_number": block.number,
         "block_hash": block.hash,
         "block_timestamp": block.timestamp,
     }
-    statement = insert(cursor).values(id=1, **values).on_conflict_do_update(set_=values)
-    transaction.execute(statement)
+    bulk.put_rows(transaction, cursor, [row])
 
 
 def retain_blocks(transaction: Transaction, fresh: Iterable[Block], oldest: int) -> None:
     """Adds blocks and forgets those before number `oldest`."""
     rows = [{"number": b.number, "hash": b.hash, "timestamp": b.timestamp} for b in fresh]
-    if rows:
-        statement = insert(blocks)
-        update = {"hash": statement.excluded.hash, "timestamp": statement.excluded.timestamp}
-        transaction.execute(statement.on_conflict_do_update(set_=update), rows)
+    bulk.put_rows(transaction, blocks, rows)
     transaction.execute(delete(blocks).where(blocks.c.number < oldest))
 
 
@@ -56,28 +64,41 @@ def get_block(transaction: Transaction, number: int) -> Block | None:
 
 def add_events(transaction: Transaction, fresh: Iterable[tuple[Event, UnixTime]]) -> None:
     """Events and the timestamps of their blocks."""
-    rows = [
+    add_rows(transaction, rows_of(fresh))
+
+
+def add_rows(transaction: Transaction, rows: Collection[Row]) -> None:
+    """Events as `rows_of` makes them."""
+    bulk.add_rows(transaction, events, rows)
+
+
+def rows_of(fresh: Iterable[tuple[Event, UnixTime]]) -> list[Row]:
+    return [
         {
             "block_number": event.position.block_number,
             "block_hash": event.position.block_hash,
             "block_timestamp": timestamp,
             "transaction_hash": event.position.transaction_hash,
             "log_index": event.position.log_index,
-            "body": json.dumps(to_json(event), separators=(",", ":")),
+            "body": msgspec.json.encode(to_json(event)).decode(),
         }
         for event, timestamp in fresh
     ]
-    if rows:
-        transaction.execute(events.insert(), rows)
 
 
-def list_events(transaction: Transaction) -> Iterator[tuple[Event, UnixTime]]:
-    """All of them, in the chain's order, each with its block's timestamp."""
-    query = select(events.c.body, events.c.block_timestamp).order_by(
-        events.c.block_number, events.c.log_index
-    )
-    for row in transaction.execute(query).yield_per(5000):
-        yield from_json(json.loads(row[0])), UnixTime(row[1])
+def list_events(transaction: Transaction, until_block: int | None = None) -> Iterator[tuple[Event, UnixTime]]:
+    """All of them, or those of blocks up to one, in the chain's order, each with its block's timestamp."""
+    query = select(*_EVENT_COLUMNS).order_by(events.c.block_number, events.c.log_index)
+    if until_block is not None:
+        query = query.where(events.c.block_number <= until_block)
+    for body, timestamp, *position in transaction.execute(query.execution_options(yield_per=5000)):
+        data = msgspec.json.decode(body, type=dict[str, Any])
+        data.pop("position", None)
+        yield from_fields(data, LogPosition(*position)), UnixTime(timestamp)
+
+
+def count_events(transaction: Transaction) -> int:
+    return int(transaction.execute(select(func.count()).select_from(events)).scalar_one())
 
 
 def forget_after(transaction: Transaction, number: int) -> int:

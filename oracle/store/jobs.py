@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from oracle.jobs import UNFINISHED_JOBS, JobState, check_job_transition
 from oracle.store.artifacts import use_artifacts
+from oracle.store.dialects import insert_new
 from oracle.store.engine import Transaction
 from oracle.store.tables import jobs, leases
 from protocol.signed import SignedOrder
@@ -93,7 +93,7 @@ def insert_job(
         "updated_at": now,
         "not_before": 0,
     }
-    transaction.execute(insert(jobs).values(row).on_conflict_do_nothing())
+    insert_new(transaction, jobs, row)
     named = {"bundle": order.bundle.ciphertext_digest}
     if data_digest != ZERO_DIGEST:
         named["data"] = data_digest

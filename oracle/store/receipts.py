@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert
 
+from oracle.store.dialects import insert_new
 from oracle.store.engine import Transaction
 from oracle.store.tables import heartbeats, receipts
 from protocol.signed import SignedHeartbeat, SignedReceipt
@@ -38,7 +38,7 @@ def insert_receipt(transaction: Transaction, job_id: JobId, receipt: StoredRecei
         "body": json.dumps(receipt.signed.to_json()),
         "received_at": now,
     }
-    transaction.execute(insert(receipts).values(row))
+    transaction.execute(receipts.insert().values(row))
 
 
 def insert_heartbeat(transaction: Transaction, signed: SignedHeartbeat, now: int) -> bool:
@@ -51,7 +51,7 @@ def insert_heartbeat(transaction: Transaction, signed: SignedHeartbeat, now: int
         "signature": to_hex(signed.signature),
         "received_at": now,
     }
-    return transaction.execute(insert(heartbeats).values(row).on_conflict_do_nothing()).rowcount == 1
+    return insert_new(transaction, heartbeats, row)
 
 
 def last_heartbeat_at(transaction: Transaction, lease_id: LeaseId) -> int | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -24,6 +26,7 @@ from sqlalchemy import (
 )
 
 UNITS_DIGITS = 30  # uint96 has 29
+WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # 64 bits in both
 
 
 class UnitsText(TypeDecorator[int]):
@@ -43,6 +46,16 @@ class UnitsText(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text of strangers: NUL, which PostgreSQL does not store, becomes the replacement character."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "\ufffd")
+
+
 def hash_column(name: str, **options: Any) -> Column[bytes]:
     return Column(name, LargeBinary(32), nullable=options.pop("nullable", False), **options)
 
@@ -52,11 +65,11 @@ def account_column(name: str, **options: Any) -> Column[str]:
 
 
 def integer(name: str, **options: Any) -> Column[int]:
-    return Column(name, Integer, nullable=options.pop("nullable", False), **options)
+    return Column(name, WHOLE, nullable=options.pop("nullable", False), **options)
 
 
 def text(name: str, **options: Any) -> Column[str]:
-    return Column(name, Text, nullable=options.pop("nullable", False), **options)
+    return Column(name, PlainText, nullable=options.pop("nullable", False), **options)
 
 
 metadata = MetaData(
@@ -221,7 +234,7 @@ artifact_uses = Table(
     "artifact_uses",
     metadata,
     Column("job_id", LargeBinary(32), ForeignKey("jobs.job_id"), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("name", PlainText, primary_key=True),
     hash_column("digest", index=True),
 )
 
@@ -290,3 +303,29 @@ request_nonces = Table(
     Column("nonce", LargeBinary(32), primary_key=True),
     integer("expires_at", index=True),
 )
+
+# Work that one oracle at a time does. fencing_token rises with each holder, and expires_at is the database's
+# clock in Unix seconds with fractions: what a holder writes after another took over is refused.
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    text("holder"),
+    integer("fencing_token"),
+    Column("expires_at", Double, nullable=False),
+)
+
+# Where each unit's worker is connected, or was last; seen_at as expires_at above.
+worker_links = Table(
+    "worker_links",
+    metadata,
+    hash_column("unit_id", primary_key=True),
+    text("link"),
+    text("holder"),
+    Column("seen_at", Double, nullable=False),
+    Column("lost", Boolean, nullable=False),
+)
+
+# What a rebuild makes anew from the chain, and what exists nowhere else.
+DERIVED = (cursor, blocks, events, providers, units, offers, leases, proofs, credits)
+KEPT = tuple(table for table in metadata.sorted_tables if table not in DERIVED)

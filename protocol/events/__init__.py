@@ -19,7 +19,7 @@ from protocol.events.court import (
     VerdictCommitted,
     VerdictRevealed,
 )
-from protocol.events.decoding import EVENTS, Emitters, decode, emitters, from_json, to_json
+from protocol.events.decoding import EVENTS, Emitters, decode, emitters, from_fields, from_json, to_json
 from protocol.events.event import Event
 from protocol.events.market import (
     BondSlashed,
@@ -149,6 +149,7 @@ __all__ = [
     "decode",
     "emitters",
     "fetch_logs",
+    "from_fields",
     "from_json",
     "to_json",
 ]

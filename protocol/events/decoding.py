@@ -111,13 +111,18 @@ def from_json(data: object) -> Event:
     if not isinstance(data, dict):
         raise BadInput(f"event: expected an object, got {shorten(data)}")
     found = dict(cast(dict[str, Any], data))
-    name, position = found.pop("event", None), found.pop("position", None)
+    position = found.pop("position", None)
+    return from_fields(found, LogPosition.from_json(position))
+
+
+def from_fields(data: Mapping[str, Any], position: LogPosition) -> Event:
+    """What `from_json` reads, its position known already and not among the data; BadInput otherwise."""
+    found = dict(data)
+    name = found.pop("event", None)
     decoder = _BY_NAME.get(name) if isinstance(name, str) else None
     if decoder is None:
         raise BadInput(f"event: expected the name of an event, got {shorten(name)}")
-    return decoder.cls(
-        LogPosition.from_json(position), **read_object(decoder.codecs, found, decoder.cls.__name__)
-    )
+    return decoder.cls(position, **read_object(decoder.codecs, found, decoder.cls.__name__))
 
 
 _BY_TOPIC: Final[Mapping[str, Mapping[bytes, _Decoder]]] = {

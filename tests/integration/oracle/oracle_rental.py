@@ -24,8 +24,12 @@ def rental(deployment: Deployment) -> rig.Rental:
 
 
 @pytest.fixture
-def oracle(rental: rig.Rental, tmp_path: Path) -> Iterator[rig.OracleProcess]:
-    with rig.run_oracle(tmp_path / "oracle", rental.deployment) as running:
+def oracle(rental: rig.Rental, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[rig.OracleProcess]:
+    """On SQLite, or on what the test is parametrised with."""
+    settings = {}
+    if getattr(request, "param", "sqlite") == "postgresql":
+        settings["database_url"] = request.getfixturevalue("postgres").new_database()
+    with rig.run_oracle(tmp_path / "oracle", rental.deployment, **settings) as running:
         yield running
 
 

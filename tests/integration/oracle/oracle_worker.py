@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from protocol import link
@@ -12,6 +13,8 @@ from protocol.request_auth import sign_link
 from protocol.signed import SignedReceipt
 from protocol.units import JobId, to_hex
 from tests.integration.oracle.oracle_rig import WAIT_SECONDS, OracleProcess, Rental
+
+__all__ = ["ConnectionClosed"]
 
 T = TypeVar("T")
 

@@ -123,6 +123,7 @@ def prove(
     rental.deployment.anvil.send(rental.worker, call)
 
 
+@pytest.mark.parametrize("oracle", ["sqlite", "postgresql"], indirect=True)
 def test_oracle__killed_again_and_again__job_ends_once_and_no_log_is_lost_or_doubled(
     rental: rig.Rental, oracle: rig.OracleProcess, renter: rig.Caller, worker_http: rig.Caller
 ) -> None:

@@ -186,7 +186,7 @@ def test_turn__real_store__job_assigned_then_reassigned_with_a_higher_token(stor
     signed = samples.make_order(deadline=MONDAY + 20 * HOUR)
     job_id = samples.job_of(signed)
     silent = {UNIT_ID: 0.0}
-    dispatcher = Dispatcher(store, RULES, lambda: MONDAY + 5, silent.__getitem__)
+    dispatcher = Dispatcher(store, RULES, lambda: MONDAY + 5, lambda _transaction: silent.__getitem__)
     with store.write() as transaction:
         jobs.insert_job(transaction, job_id, RENTER, samples.make_terms(), signed, MONDAY)
         entities.write_changes(transaction, [Changes(units=(samples.make_unit(),), leases=(LEASE,))])
@@ -213,7 +213,7 @@ def test_turn__chain_ahead_of_the_clock__chain_time_counts(store: Store) -> None
             transaction, samples.job_of(signed), RENTER, samples.make_terms(), signed, MONDAY - 9000
         )
         history.set_cursor(transaction, replace(HEAD, timestamp=UnixTime(MONDAY + 2 * HOUR)))
-    Dispatcher(store, RULES, lambda: MONDAY - 9000, lambda _unit: 0).turn()
+    Dispatcher(store, RULES, lambda: MONDAY - 9000, lambda _transaction: lambda _unit: 0).turn()
     with store.read() as transaction:
         job = jobs.get_job(transaction, samples.job_of(signed))
     assert job is not None

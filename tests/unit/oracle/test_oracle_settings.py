@@ -46,7 +46,7 @@ def test_settings__environment_only__suffices(monkeypatch: pytest.MonkeyPatch) -
         ("colour = 'red'\n", "colour"),
         ("confirmations = -1\n", "confirmations"),
         ("keystore = 'key.json'\n", "password_file"),
-        ("database_url = 'postgresql://u:secret@h/d'\n", "sqlite"),
+        ("database_url = 'mysql://u:secret@h/d'\n", "postgresql"),
         ("port = 70000\n", "port"),
         ("poll_seconds = [\n", "TOML"),
     ],

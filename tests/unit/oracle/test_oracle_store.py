@@ -1,12 +1,14 @@
-"""The store, on real SQLite: schema, durability, and what is read back."""
+"""The store, on SQLite and on PostgreSQL: schema, durability, and what is read back."""
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -26,7 +28,8 @@ from protocol.ledger import (
     ProviderEntry,
 )
 from protocol.structs import LeaseStatus
-from protocol.units import BlockNumber, Digest, JobId, UnixTime
+from protocol.units import BlockNumber, Digest, JobId, UnixTime, address_of
+from tests.postgres import Postgres
 from tests.unit.oracle import oracle_samples as samples
 from tests.unit.oracle.oracle_samples import BUNDLE, DOMAIN, MONDAY, RENTER, TOKEN, UNIT_ID, WORKER
 
@@ -53,22 +56,75 @@ def test_migrations__new_database__schema_is_that_of_the_tables(store: Store) ->
         assert compare_metadata(MigrationContext.configure(transaction), metadata) == []
 
 
-def test_store__opened__wal_and_full_synchronous(store: Store) -> None:
+def test_store__opened__commits_are_durable(store: Store) -> None:
     with store.read() as transaction:
+        if store.shared:
+            assert transaction.execute(text("SHOW synchronous_commit")).scalar() == "on"
+            assert transaction.execute(text("SHOW transaction_isolation")).scalar() == "repeatable read"
+            return
         assert transaction.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert transaction.execute(text("PRAGMA synchronous")).scalar() == 2
         assert transaction.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
-def test_store__opened_again__keeps_what_it_had(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'again.sqlite'}"
-    first = open_store(url)
+def test_store__opened_again__keeps_what_it_had(database_url: str) -> None:
+    first = open_store(database_url)
     job_id = add_job(first)
     first.close()
-    second = open_store(url)
+    second = open_store(database_url)
     with second.read() as transaction:
         assert jobs.get_job(transaction, job_id) is not None
     second.close()
+
+
+def test_store__opened_by_several_processes_at_once__migrated_once(
+    database_url: str, postgres: Postgres
+) -> None:
+    fresh = postgres.new_database("template1") if "postgresql" in database_url else database_url
+    code = "import sys; from oracle.store.engine import open_store; open_store(sys.argv[1]).close()"
+    processes = [subprocess.Popen([sys.executable, "-c", code, fresh]) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    store = open_store(fresh)
+    with store.write() as transaction:
+        assert compare_metadata(MigrationContext.configure(transaction), metadata) == []
+    store.close()
+
+
+def test_text__with_nul__kept_with_a_replacement(store: Store) -> None:
+    job_id = add_job(store)
+    with store.write() as transaction:
+        jobs.set_job_state(transaction, job_id, JobState.QUEUED, NOW, "a\0b")
+        job = jobs.get_job(transaction, job_id)
+        assert job is not None
+        assert job.detail == "a\ufffdb"
+        assert entities.list_offers(transaction, "\0", None, NOW, (0, b""), 9) == []
+
+
+def test_rows__many_at_once_then_again__last_ones_stay(store: Store) -> None:
+    listed = [samples.make_offer(price=price, salt=price) for price in range(1, 201)]
+    credits = tuple(CreditEntry(TOKEN, address_of(bytes([n]) * 20), 2**95 + n) for n in range(60))
+    unlisted = [replace(offer, listed=False) for offer in listed[100:]]
+    with store.write() as transaction:
+        entities.write_changes(transaction, [Changes(offers=tuple(listed), credits=credits)])
+        entities.write_changes(transaction, [Changes(offers=tuple(unlisted))])
+        found = entities.list_offers(transaction, None, None, NOW, (0, b""), 500)
+        sums = transaction.execute(text("SELECT units FROM credits")).scalars().all()
+    assert found == listed[:100]
+    assert sorted(map(int, sums)) == [entry.amount_units for entry in credits]
+
+
+def test_events__many_at_once__read_back_in_order_and_none_twice(store: Store) -> None:
+    made = [
+        (OfferUnlisted(samples.position(n, i), samples.make_offer().offer_hash, WORKER), UnixTime(n))
+        for n in range(20)
+        for i in range(5)
+    ]
+    with store.write() as transaction:
+        history.add_events(transaction, reversed(made))
+    with store.read() as transaction:
+        assert list(history.list_events(transaction)) == made
+    with pytest.raises((IntegrityError, UniqueViolation)), store.write() as transaction:
+        history.add_events(transaction, made)
 
 
 def test_write__exception_inside__nothing_kept(store: Store) -> None:

@@ -8,12 +8,14 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
         "deployment",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("chain_id", sa.Integer(), nullable=False),
+        sa.Column("id", WHOLE, autoincrement=False, nullable=False),
+        sa.Column("chain_id", WHOLE, nullable=False),
         sa.Column("market", sa.String(length=42), nullable=False),
         sa.Column("registry", sa.String(length=42), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deployment")),
@@ -21,15 +23,15 @@ def upgrade() -> None:
     op.create_table(
         "artifacts",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
-        sa.Column("stored_at", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", WHOLE, nullable=False),
+        sa.Column("stored_at", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_artifacts")),
     )
     op.create_table(
         "blocks",
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", WHOLE, autoincrement=False, nullable=False),
         sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("timestamp", sa.Integer(), nullable=False),
+        sa.Column("timestamp", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_blocks")),
     )
     op.create_table(
@@ -41,18 +43,18 @@ def upgrade() -> None:
     )
     op.create_table(
         "cursor",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("block_number", sa.Integer(), nullable=False),
+        sa.Column("id", WHOLE, autoincrement=False, nullable=False),
+        sa.Column("block_number", WHOLE, nullable=False),
         sa.Column("block_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("block_timestamp", sa.Integer(), nullable=False),
+        sa.Column("block_timestamp", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cursor")),
     )
     op.create_table(
         "events",
         sa.Column("block_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("log_index", sa.Integer(), nullable=False),
-        sa.Column("block_number", sa.Integer(), nullable=False),
-        sa.Column("block_timestamp", sa.Integer(), nullable=False),
+        sa.Column("log_index", WHOLE, nullable=False),
+        sa.Column("block_number", WHOLE, nullable=False),
+        sa.Column("block_timestamp", WHOLE, nullable=False),
         sa.Column("transaction_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("block_hash", "log_index", name=op.f("pk_events")),
@@ -65,22 +67,22 @@ def upgrade() -> None:
         sa.Column("proof_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("lease_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("file_digest", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
-        sa.Column("stored_at", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", WHOLE, nullable=False),
+        sa.Column("stored_at", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("proof_hash", name=op.f("pk_evidence")),
     )
     op.create_table(
         "heartbeats",
         sa.Column("lease_id", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("block_number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("block_number", WHOLE, autoincrement=False, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("signature", sa.Text(), nullable=False),
-        sa.Column("received_at", sa.Integer(), nullable=False),
+        sa.Column("received_at", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("lease_id", "block_number", name=op.f("pk_heartbeats")),
     )
     op.create_table(
         "jobs",
-        sa.Column("sequence", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("sequence", WHOLE, autoincrement=True, nullable=False),
         sa.Column("job_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("lease_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("renter", sa.String(length=42), nullable=False),
@@ -90,10 +92,10 @@ def upgrade() -> None:
         sa.Column("signed_order", sa.Text(), nullable=False),
         sa.Column("bundle_digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("data_digest", sa.LargeBinary(length=32), nullable=True),
-        sa.Column("deadline", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
-        sa.Column("updated_at", sa.Integer(), nullable=False),
-        sa.Column("not_before", sa.Integer(), nullable=False),
+        sa.Column("deadline", WHOLE, nullable=False),
+        sa.Column("created_at", WHOLE, nullable=False),
+        sa.Column("updated_at", WHOLE, nullable=False),
+        sa.Column("not_before", WHOLE, nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("proof_hash", sa.LargeBinary(length=32), nullable=True),
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_jobs")),
@@ -109,7 +111,7 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(length=42), nullable=False),
         sa.Column("unit_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("opened_block", sa.Integer(), nullable=False),
+        sa.Column("opened_block", WHOLE, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("lease_id", name=op.f("pk_leases")),
     )
@@ -127,9 +129,9 @@ def upgrade() -> None:
         sa.Column("gpu_class", sa.Text(), nullable=False),
         sa.Column("token", sa.String(length=42), nullable=False),
         sa.Column("price_per_hour", sa.String(length=30), nullable=False),
-        sa.Column("valid_until", sa.Integer(), nullable=False),
+        sa.Column("valid_until", WHOLE, nullable=False),
         sa.Column("listed", sa.Boolean(), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("epoch", WHOLE, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("offer_hash", name=op.f("pk_offers")),
     )
@@ -151,14 +153,14 @@ def upgrade() -> None:
     op.create_table(
         "providers",
         sa.Column("provider", sa.String(length=42), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("epoch", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("provider", name=op.f("pk_providers")),
     )
     op.create_table(
         "request_nonces",
         sa.Column("account", sa.String(length=42), nullable=False),
         sa.Column("nonce", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("expires_at", sa.Integer(), nullable=False),
+        sa.Column("expires_at", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("account", "nonce", name=op.f("pk_request_nonces")),
     )
     op.create_index(op.f("ix_request_nonces_expires_at"), "request_nonces", ["expires_at"], unique=False)
@@ -176,7 +178,7 @@ def upgrade() -> None:
         "artifact_owners",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("account", sa.String(length=42), nullable=False),
-        sa.Column("stored_at", sa.Integer(), nullable=False),
+        sa.Column("stored_at", WHOLE, nullable=False),
         sa.ForeignKeyConstraint(["digest"], ["artifacts.digest"], name=op.f("fk_artifact_owners_digest")),
         sa.PrimaryKeyConstraint("digest", "account", name=op.f("pk_artifact_owners")),
     )
@@ -192,14 +194,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_artifact_uses_digest"), "artifact_uses", ["digest"], unique=False)
     op.create_table(
         "attempts",
-        sa.Column("fencing_token", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("fencing_token", WHOLE, autoincrement=True, nullable=False),
         sa.Column("job_id", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("attempt", WHOLE, nullable=False),
         sa.Column("unit_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.Integer(), nullable=False),
-        sa.Column("updated_at", sa.Integer(), nullable=False),
+        sa.Column("created_at", WHOLE, nullable=False),
+        sa.Column("updated_at", WHOLE, nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.job_id"], name=op.f("fk_attempts_job_id")),
         sa.PrimaryKeyConstraint("fencing_token", name=op.f("pk_attempts")),
         sqlite_autoincrement=True,
@@ -220,10 +222,10 @@ def upgrade() -> None:
     op.create_table(
         "receipts",
         sa.Column("job_id", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("fencing_token", sa.Integer(), nullable=False),
+        sa.Column("fencing_token", WHOLE, nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("received_at", sa.Integer(), nullable=False),
+        sa.Column("received_at", WHOLE, nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.job_id"], name=op.f("fk_receipts_job_id")),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_receipts")),
     )
