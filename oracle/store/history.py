@@ -12,7 +12,7 @@ from oracle.store.engine import Transaction
 from oracle.store.tables import blocks, cursor, events
 from protocol.chain import Block
 from protocol.events import Event, from_json, to_json
-from protocol.units import BlockNumber, UnixTime
+from protocol.units import BlockNumber, LeaseId, UnixTime
 
 
 def get_cursor(transaction: Transaction) -> Block | None:
@@ -64,6 +64,7 @@ def add_events(transaction: Transaction, fresh: Iterable[tuple[Event, UnixTime]]
             "transaction_hash": event.position.transaction_hash,
             "log_index": event.position.log_index,
             "body": json.dumps(to_json(event), separators=(",", ":")),
+            "lease_id": getattr(event, "lease_id", None),
         }
         for event, timestamp in fresh
     ]
@@ -78,6 +79,28 @@ def list_events(transaction: Transaction) -> Iterator[tuple[Event, UnixTime]]:
     )
     for row in transaction.execute(query).yield_per(5000):
         yield from_json(json.loads(row[0])), UnixTime(row[1])
+
+
+def list_lease_events(
+    transaction: Transaction, lease_id: LeaseId, after: tuple[int, int], last_block: int, limit: int
+) -> list[tuple[int, int, str, int]]:
+    """Block, index, JSON and time of the events about a lease, in the chain's order, up to a block.
+
+    `after` is block and index of the last one seen.
+    """
+    block, index = after
+    query = (
+        select(events.c.block_number, events.c.log_index, events.c.body, events.c.block_timestamp)
+        .where(
+            events.c.lease_id == lease_id,
+            (events.c.block_number > block)
+            | ((events.c.block_number == block) & (events.c.log_index > index)),
+            events.c.block_number <= last_block,
+        )
+        .order_by(events.c.block_number, events.c.log_index)
+        .limit(limit)
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in transaction.execute(query)]
 
 
 def forget_after(transaction: Transaction, number: int) -> int:

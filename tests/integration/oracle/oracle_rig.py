@@ -289,6 +289,11 @@ def run_oracle(folder: Path, deployment: Deployment, **settings: Any) -> Iterato
             "poll_seconds": 0.1,
             "dispatch_seconds": 0.2,
             "desired_seconds": 1.0,
+            # All parties of a test have one address.
+            "address_requests_per_second": 100_000,
+            "address_burst": 100_000,
+            "account_requests_per_second": 100_000,
+            "account_burst": 100_000,
             **settings,
         },
     )
