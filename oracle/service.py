@@ -203,7 +203,7 @@ def _doors(ground: Ground, origin: str, outbox_depth: Callable[[], int]) -> Door
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
     return Doors(
         origin=origin,
-        check_sign_in=lambda message, signature, now: check_signature(web3, message, signature, now),
+        check_sign_in=lambda message, signature: check_signature(web3, message, signature),
         chain_reachable=lambda: is_reachable(web3),
         outbox_depth=outbox_depth,
         metrics_token_digest=read_token_digest(settings.metrics_token_file),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from eth_account.messages import encode_defunct
@@ -13,20 +14,15 @@ from web3 import Web3
 from protocol.chain import rpc
 from protocol.errors import Expired, RpcError, SignatureInvalid
 from protocol.keccak import keccak256
+from protocol.typed_data import recover_digest
 from protocol.units import Address, parse_address, shorten, to_hex
 
 with warnings.catch_warnings():
     # The grammar that it loads redefines core rules, of which abnf warns.
     warnings.simplefilter("ignore")
-    from siwe import (  # pyright: ignore[reportMissingTypeStubs]
-        InvalidSignature,
-        SiweMessage,
-        VerificationError,
-    )
+    from siwe import SiweMessage  # pyright: ignore[reportMissingTypeStubs]
 
 MAX_MESSAGE_CHARACTERS = 2000
-MAX_SIGNATURE_BYTES = 4096
-"""Contracts that are accounts may take longer signatures than keys make."""
 AHEAD_SECONDS = 60
 """How far the clock of who signs may be ahead of ours."""
 MAGIC_VALUE = bytes.fromhex("1626ba7e")
@@ -70,21 +66,17 @@ def expires_at(message: SiweMessage, latest: int) -> int:
     return latest if found is None else min(latest, int(_instant(str(found)).timestamp()))
 
 
-def check_signature(web3: Web3, message: SiweMessage, signature: bytes, now: int) -> Address:
+def check_signature(web3: Web3, message: SiweMessage, signature: bytes) -> Address:
     """The account that signed: a key, or a contract that says so (EIP-1271). SignatureInvalid.
 
     Asks the node only where no key of that address signed. ChainUnavailable.
     """
     account = parse_address(message.address, "message.address")
-    try:
-        message.verify(to_hex(signature), timestamp=datetime.fromtimestamp(now, UTC))
-        return account
-    except (InvalidSignature, ValueError, TypeError):
-        pass
-    except VerificationError as error:
-        raise Expired(f"message: {type(error).__name__}") from error
     prefixed = encode_defunct(text=message.prepare_message())
     digest = keccak256(b"\x19" + prefixed.version + prefixed.header + prefixed.body)
+    with suppress(SignatureInvalid):
+        if recover_digest(digest, signature) == account:
+            return account
     if not _contract_says_so(web3, account, digest, signature):
         raise SignatureInvalid(f"message: expected a signature of {account}")
     return account
@@ -118,10 +110,13 @@ def _check_times(message: SiweMessage, lifetime_seconds: int, now: int) -> None:
 
 
 def _instant(text: str) -> datetime:
-    """RFC 3339 with its offset; one without is taken as no time at all."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise _wrong("time", "an offset from UTC", text)
+    """RFC 3339 with its offset; one without is no instant."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise _wrong("time", "an instant with its offset from UTC", text)
     return found
 
 

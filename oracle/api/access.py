@@ -29,6 +29,7 @@ class Way(StrEnum):
 
     OPEN = "open"
     ACCOUNT = "token or signed request"
+    TOKEN = "token"  # noqa: S105 - the name of a way
     SIGNATURE = "signed request"
     OPERATOR = "operator's token or network"
     LINK = "signed hello"
@@ -74,6 +75,7 @@ RENTER: Mapping[Role, Sight] = MappingProxyType({Role.RENTER: OWN})
 WORKER: Mapping[Role, Sight] = MappingProxyType({Role.WORKER: ALL})
 OPERATOR: Mapping[Role, Sight] = MappingProxyType({Role.OPERATOR: ALL})
 
+NO_SESSION = Refusal(409, "no_session")
 NOT_A_PARTY = Refusal(403, "not_a_party")
 _ON_CHAIN = "all of it is on the chain, where anybody reads it"
 _PARTIES = "a job says what a renter computes: that renter's business, and of the worker that runs it"
@@ -94,8 +96,8 @@ RULES: tuple[Rule, ...] = (
     _open("GET", "/v1/proofs/{proof_hash}/evidence", "the chain commits to it, and every auditor needs it"),
     _open("POST", "/v1/nonces", "nobody is known yet; limited by address, and nonces expire"),
     _open("POST", "/v1/sessions", "the message signed is what proves who asks"),
-    Rule("GET", "/v1/sessions/current", Way.ACCOUNT, ACCOUNTS, None, "one's own session"),
-    Rule("DELETE", "/v1/sessions/current", Way.ACCOUNT, ACCOUNTS, None, "one's own session"),
+    Rule("GET", "/v1/sessions/current", Way.TOKEN, ACCOUNTS, NO_SESSION, "one's own session"),
+    Rule("DELETE", "/v1/sessions/current", Way.TOKEN, ACCOUNTS, NO_SESSION, "one's own session"),
     Rule("DELETE", "/v1/sessions", Way.ACCOUNT, ACCOUNTS, None, "one's own sessions"),
     Rule(
         *("POST", "/v1/orders", Way.ACCOUNT, RENTER, Refusal(403, "not_the_renter")),

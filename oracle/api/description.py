@@ -52,6 +52,7 @@ REQUESTS: Mapping[tuple[str, str], type[Body] | dict[str, Any]] = {
 SECURITY: Mapping[Way, list[dict[str, list[str]]]] = {
     Way.OPEN: [],
     Way.ACCOUNT: [{"token": []}, {"signature": []}],
+    Way.TOKEN: [{"token": []}],
     Way.SIGNATURE: [{"signature": []}],
     Way.OPERATOR: [{"operator": []}],
 }

@@ -26,7 +26,7 @@ class Doors:
     """`origin`: scheme, host and port that people sign in to. `check_sign_in` may ask the node."""
 
     origin: str
-    check_sign_in: Callable[[SiweMessage, bytes, int], Address]
+    check_sign_in: Callable[[SiweMessage, bytes], Address]
     chain_reachable: Callable[[], bool]
     outbox_depth: Callable[[], int]
     metrics_token_digest: Digest | None

@@ -98,7 +98,7 @@ def _sign_in(services: Services, body: SignInBody) -> TokenBody:
     now = services.now()
     try:
         message = read_message(body.message, _expected(services), now)
-        account = services.doors.check_sign_in(message, bytes.fromhex(body.signature[2:]), now)
+        account = services.doors.check_sign_in(message, bytes.fromhex(body.signature[2:]))
     except RejectedError as error:
         raise ApiError(HTTPStatus.UNAUTHORIZED, error.code, error.message) from error
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)

@@ -157,7 +157,7 @@ class OracleClient:
     def follow_log(self, job_id: JobId) -> Iterator[bytes]:
         """The whole log as it grows, until the job has ended.
 
-        A connection that breaks is made anew after what has come. ServiceUnavailable where the oracle is gone.
+        A connection that breaks is made anew, after what has come. ServiceUnavailable if that fails.
         """
         target, offset = f"/v1/jobs/{to_hex(job_id)}/logs/stream", 0
         while True:

@@ -167,10 +167,10 @@ class Rental:
         return SignedHeartbeat(beat, sign(self.domain, beat, self.worker))
 
 
-def make_rental(deployment: Deployment, gpu: int = 1) -> Rental:
+def make_rental(deployment: Deployment, gpu: int = 1, worker_account: int = 2) -> Rental:
     """Staked, registered and listed; the renter has tokens and the market may take them."""
     anvil = deployment.anvil
-    provider, worker, renter = (anvil.accounts[n] for n in (1, 2, 3))
+    provider, worker, renter = (anvil.accounts[n] for n in (1, worker_account, 3))
     gpu_ids = [bytes([gpu]) * 32]
     unit = Unit(
         parse_address(provider.address),
