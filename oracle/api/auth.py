@@ -70,7 +70,10 @@ async def signed_evidence(request: Request) -> Caller:
 
 def token_of(request: Request) -> Digest | None:
     """SHA-256 of the bearer token that the request carries; None where it carries none."""
-    header = request.headers.get("authorization", "")
+    return token_in(request.headers.get("authorization", ""))
+
+
+def token_in(header: str) -> Digest | None:
     if header[:7].lower() != "bearer ":
         return None
     match = _BEARER.fullmatch(header)

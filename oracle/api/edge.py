@@ -15,6 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oracle import metrics
+from oracle.api import hot
+from oracle.api.batches import Batches
 from oracle.api.cached import Answers
 from oracle.api.errors import ApiError, error_response
 from oracle.api.limits import bucket_of, client_address, take_place
@@ -31,6 +33,7 @@ KEPT_ANSWERS = 1024
 KEPT_BYTES = 1 << 18
 MAX_QUERY_BYTES = 512
 VERSION_SECONDS = 0.05
+LEASE_ROUTE = "/v1/leases/{lease_id}"
 LEASE_PATH_CHARACTERS = len("/v1/leases/0x") + 64
 
 
@@ -87,6 +90,7 @@ class Edge:
         self._services = services
         self._proxies = services.settings.trusted_proxies
         self._version = Version(services)
+        self._batches = Batches(services.store)
         self._answers = Answers(KEPT_SECONDS, KEPT_ANSWERS, KEPT_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,13 +140,13 @@ class Edge:
             await error_response(error)(scope, receive, exchange.send)
             return
         if not _is_kept(scope):
-            await self._app(scope, receive, exchange.send)
+            await self._read_or_route(scope, receive, exchange, state)
             return
         version, now = await self._version.get(), time.monotonic()
         key = (scope["path"], scope["query_string"])
         found = self._answers.get(key, version, now)
         if found is not None:
-            state["kept"] = True
+            state["route"] = scope["path"] if scope["path"] in KEPT_PATHS else LEASE_ROUTE
             await _send_json(exchange, found)
             return
         exchange.keeps = True
@@ -150,14 +154,25 @@ class Edge:
         if exchange.keeps:
             self._answers.put(key, version, now, b"".join(exchange.parts))
 
+    async def _read_or_route(
+        self, scope: Scope, receive: Receive, exchange: Exchange, state: dict[str, Any]
+    ) -> None:
+        try:
+            found = await hot.read_job(self._services, self._batches, scope, state)
+        except ApiError as error:
+            await error_response(error)(scope, receive, exchange.send)
+            return
+        if found is None:
+            await self._app(scope, receive, exchange.send)
+        else:
+            await _send_json(exchange, found)
+
     def _take_place(self, state: dict[str, Any]) -> None:
         take_place(self._services.doors.by_address, bucket_of(state["client"]))
 
     def _note(self, scope: Scope, state: dict[str, Any], exchange: Exchange, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
-        route = scope["path"] if "kept" in state else getattr(scope.get("route"), "path", "none")
-        if len(scope["path"]) == LEASE_PATH_CHARACTERS and "kept" in state:
-            route = "/v1/leases/{lease_id}"
+        route = state.get("route") or getattr(scope.get("route"), "path", "none")
         metrics.REQUESTS.labels(method, route, exchange.status).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)
         log.info(

@@ -11,9 +11,7 @@ from oracle.api.services import services_of
 from oracle.api.views import lease_body, offer_body
 from oracle.clock import later_of
 from oracle.store import entities, history
-from oracle.store.engine import Transaction
-from protocol.bodies import DeploymentBody, LeasesBody, OfferBody, OffersBody
-from protocol.ledger import OfferEntry
+from protocol.bodies import DeploymentBody, LeasesBody, OffersBody
 from protocol.units import parse_address
 
 router = APIRouter(prefix="/v1")
@@ -41,7 +39,12 @@ def list_offers(
         block = history.get_cursor(transaction)
         now = later_of(services.now(), block.timestamp if block else None)
         found = entities.list_offers(transaction, gpu_class, chosen, now, after, limit + 1)
-        page = tuple(_offer(request, transaction, entry) for entry in found[:limit])
+        booked = entities.booked_hours(transaction, (entry.offer.unit_id for entry in found[:limit]))
+    silent_seconds = services.links.silent_seconds
+    page = tuple(
+        offer_body(entry, booked.get(entry.offer.unit_id, 0), silent_seconds(entry.offer.unit_id) == 0)
+        for entry in found[:limit]
+    )
     following = None
     if len(found) > limit:
         last = found[limit - 1]
@@ -82,9 +85,3 @@ def list_leases(
         following = write_cursor(last.opened_at.block_number, last.lease_id)
     leases = tuple(lease_body(entry) for entry in found[:limit])
     return json_response(LeasesBody(leases=leases, next_cursor=following))
-
-
-def _offer(request: Request, transaction: Transaction, entry: OfferEntry) -> OfferBody:
-    unit = entities.get_unit(transaction, entry.offer.unit_id)
-    connected = services_of(request).links.silent_seconds(entry.offer.unit_id) == 0
-    return offer_body(entry, unit.booked_hours if unit else 0, connected)

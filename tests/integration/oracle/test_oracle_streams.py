@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from protocol import link
+from protocol.bodies import JobBody
 from protocol.orders import job_id
 from protocol.structs import NoticeReason
 from protocol.units import ZERO_DIGEST, to_hex
@@ -19,6 +20,7 @@ from scripts.client.events import StreamEvent, read_events
 from tests.integration.oracle import oracle_rig as rig
 from tests.integration.oracle import oracle_worker as link_rig
 from tests.integration.oracle.oracle_scene import Scene, job_of
+from tests.integration.oracle.oracle_world import sign_in
 
 
 @contextmanager
@@ -150,6 +152,15 @@ def test_log__job_ends__client_has_all_of_it_and_stops(scene: Scene) -> None:
         followed = following.result(20)
         assert followed == b"".join(client.read_log(job))
     assert followed.endswith(b"the end\n") and followed.startswith(b"one two three ")
+
+
+def test_job__read_with_a_token__as_it_is_read_by_signature(scene: Scene) -> None:
+    target = f"/v1/jobs/{job_of(scene)}"
+    token = sign_in(scene.http, scene.oracle.url, scene.rental.renter).json()["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    found = scene.http.get(scene.oracle.url + target, headers=headers)
+    assert found.json() == scene.renter("GET", target).json()
+    assert JobBody.model_validate_json(found.content).receipt is not None
 
 
 def test_timeline__from_opening_to_close__each_event_once_in_order_then_the_end(scene: Scene) -> None:
