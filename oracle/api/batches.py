@@ -38,22 +38,25 @@ class Batches:
     async def _read_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-            results: Sequence[Any]
             try:
                 results = await run_in_threadpool(self._read, [ask for ask, _ in batch])
             except Exception as error:  # of the store: each of them learns of it
                 results = [error] * len(batch)
             for (_, answer), result in zip(batch, results, strict=True):
-                if answer.cancelled():
-                    continue
-                if isinstance(result, Exception):
-                    answer.set_exception(result)
-                else:
-                    answer.set_result(result)
+                _settle(answer, result)
 
     def _read(self, asks: Sequence[Ask]) -> list[Any]:
         with self._store.read() as transaction:
             return [_result(ask, transaction) for ask in asks]
+
+
+def _settle(answer: asyncio.Future[Any], result: Any) -> None:
+    if answer.cancelled():
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
 
 
 def _result(ask: Ask, transaction: Transaction) -> Any:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Any
 
+import h11
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -81,7 +83,9 @@ class Exchange:
             self.sent_bytes += len(body)
             if self.keeps:
                 self.parts.append(body)
-        await self._send(message)
+        # A sender that broke HTTP in the middle of its body was told so, and hears nothing more.
+        with suppress(h11.LocalProtocolError):
+            await self._send(message)
 
 
 class Edge:
