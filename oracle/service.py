@@ -23,6 +23,7 @@ from oracle.artifacts import ArtifactFolder
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
 from oracle.housekeeping import tidy
+from oracle.http import http_protocol
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.keeper import Keeper, load_account
@@ -302,7 +303,7 @@ def _listen(settings: Settings) -> socket.socket:
 def server_config(application: object) -> uvicorn.Config:
     return uvicorn.Config(
         application,  # pyright: ignore[reportArgumentType]
-        http="h11",
+        http=http_protocol(),  # pyright: ignore[reportArgumentType]
         ws="websockets-sansio",
         ws_max_size=link.MAX_FRAME_BYTES,
         ws_per_message_deflate=False,

@@ -6,6 +6,7 @@ Headers and queries are never logged: signatures, tokens and cursors travel ther
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Hashable
 from contextlib import suppress
@@ -179,6 +180,8 @@ class Edge:
         route = state.get("route") or getattr(scope.get("route"), "path", "none")
         metrics.REQUESTS.labels(method, route, exchange.status).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+        if not log.is_enabled_for(logging.INFO):
+            return
         log.info(
             "request",
             method=method,
