@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from oracle import metrics
 from oracle.clock import Now, later_of
 from oracle.jobs import AttemptState, JobState
 from oracle.schedule import has_ended, may_run, takes_receipts
@@ -188,6 +189,7 @@ def carry_out(transaction: Transaction, plan: Plan, now: int) -> None:
     for job, unit_id in plan.started:
         attempt = attempts.add_attempt(transaction, job.job_id, unit_id, now)
         jobs.set_job_state(transaction, job.job_id, JobState.ASSIGNED, now)
+        metrics.DISPATCH_SECONDS.observe(now - max(job.created_at, job.not_before))
         log.info(
             "job_assigned",
             job_id=job.job_id,

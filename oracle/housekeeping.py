@@ -1,4 +1,4 @@
-"""Throws away what nobody needs any more: nonces of expired requests, artifacts that no job refers to."""
+"""Throws away what nobody needs any more: expired nonces and sessions, artifacts that no job refers to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from oracle.clock import Now
 from oracle.store.artifacts import delete_unused_artifacts
 from oracle.store.engine import Store
 from oracle.store.nonces import delete_expired_nonces
+from oracle.store.sessions import delete_expired_sessions
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,7 @@ def tidy(
     instant = now()
     with store.write() as transaction:
         delete_expired_nonces(transaction, instant)
+        delete_expired_sessions(transaction, instant)
     with artifact_lock:
         with store.write() as transaction:
             unused = delete_unused_artifacts(transaction, instant - unused_artifact_seconds)

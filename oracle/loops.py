@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from oracle import metrics
 from protocol.errors import RetryableError, RpcError
 
 log = structlog.get_logger(__name__)
@@ -69,10 +70,12 @@ class Loop:
             try:
                 more = self._turn()
             except (RetryableError, RpcError) as error:
+                metrics.LOOP_FAILURES.labels(self._name).inc()
                 log.warning("turn_failed", loop=self._name, code=error.code, reason=error.message)
                 more = False
                 self._woken.clear()
             except Exception as error:
+                metrics.LOOP_FAILURES.labels(self._name).inc()
                 log.critical("halted", loop=self._name, reason=str(error), exc_info=error)
                 self._shutdown.ask(error)
                 return

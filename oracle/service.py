@@ -19,12 +19,15 @@ import uvicorn
 from web3 import Web3
 
 from oracle.api.application import build_application
+from oracle.api.doors import Doors, is_reachable, read_token_digest
+from oracle.api.limits import Buckets, Streams
 from oracle.api.services import Services
 from oracle.artifacts import ArtifactFolder
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
 from oracle.duties import Duty, on_duty
 from oracle.housekeeping import tidy
+from oracle.http import http_protocol
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.keeper import Keeper, load_account
@@ -32,6 +35,7 @@ from oracle.links import Links
 from oracle.loops import Loop, Shutdown
 from oracle.neighbours import Neighbours
 from oracle.settings import Settings
+from oracle.signin import check_signature
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, Transaction, open_store
 from oracle.wakeups import JobWakeups
@@ -130,10 +134,10 @@ async def _serve(ground: Ground) -> BaseException | None:
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, shutdown.ask)
-    services, loops = _build(ground, shutdown)
     settings = ground.settings
-    listener = _listen(settings.host, settings.port)
-    server = Server(_server_config(build_application(services)))
+    listener = _listen(settings)
+    services, loops = _build(ground, shutdown, origin_of(settings, listener.getsockname()[1]))
+    server = Server(server_config(build_application(services)))
 
     def stop() -> None:
         server.should_exit = True
@@ -159,7 +163,7 @@ async def _serve(ground: Ground) -> BaseException | None:
     return shutdown.failure
 
 
-def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
+def _build(ground: Ground, shutdown: Shutdown, origin: str) -> tuple[Services, list[Loop]]:
     settings, links, wakeups = ground.settings, Links(), JobWakeups()
     whereabouts = Whereabouts(ground.store, links, ground.holder, settings.duty_seconds)
     neighbours = Neighbours(ground.store, whereabouts, ground.holder, settings.duty_seconds)
@@ -183,8 +187,12 @@ def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
         wake_waiting()
 
     watcher, watching = _watching(ground, wake_dispatcher, shutdown)
-    services = _services(ground, whereabouts, links, wakeups, lambda: watcher.head_block, wake_dispatcher)
-    loops = [watching, dispatching, _housekeeping(ground, services, shutdown), *_keeping(ground, shutdown)]
+    keeping, outbox_depth = _keeping(ground, shutdown)
+    doors = _doors(ground, origin, outbox_depth)
+    services = _services(
+        ground, whereabouts, links, wakeups, lambda: watcher.head_block, wake_dispatcher, doors
+    )
+    loops = [watching, dispatching, _housekeeping(ground, services, shutdown), *keeping]
     return services, [*loops, *neighbours.loops(wake, shutdown)]
 
 
@@ -217,6 +225,7 @@ def _services(
     wakeups: JobWakeups,
     head_block: Callable[[], int | None],
     wake_dispatcher: Callable[[], None],
+    doors: Doors,
 ) -> Services:
     settings, manifest = ground.settings, ground.manifest
     domain = Domain(manifest.chain_id, manifest.market)
@@ -244,9 +253,32 @@ def _services(
         now=wall_now,
         head_block=head_block,
         wake_dispatcher=wake_dispatcher,
+        doors=doors,
         uploads=asyncio.Semaphore(settings.max_uploads),
         unidentified=asyncio.Semaphore(settings.max_unidentified_links),
     )
+
+
+def _doors(ground: Ground, origin: str, outbox_depth: Callable[[], int]) -> Doors:
+    settings = ground.settings
+    # A connection of its own: requests of one thread do not wait for those of another.
+    web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
+    return Doors(
+        origin=origin,
+        check_sign_in=lambda message, signature: check_signature(web3, message, signature),
+        chain_reachable=lambda: is_reachable(web3),
+        outbox_depth=outbox_depth,
+        metrics_token_digest=read_token_digest(settings.metrics_token_file),
+        by_address=Buckets(settings.address_requests_per_second, settings.address_burst),
+        by_account=Buckets(settings.account_requests_per_second, settings.account_burst),
+        streams=Streams(settings.max_streams_per_account, settings.max_streams),
+    )
+
+
+def origin_of(settings: Settings, port: int) -> str:
+    """What people sign in to: a setting, because what a request says of itself is the asker's to choose."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return settings.public_url or f"http://{host}:{port}"
 
 
 def _dispatching(
@@ -292,11 +324,12 @@ def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loo
     return Loop("housekeeping", on_duty(duty, turn), settings.housekeeping_seconds, shutdown)
 
 
-def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
+def _keeping(ground: Ground, shutdown: Shutdown) -> tuple[list[Loop], Callable[[], int]]:
+    """The loop, and how many of its transactions are not confirmed yet."""
     settings, manifest = ground.settings, ground.manifest
     if settings.keystore is None or settings.password_file is None:
         log.warning("no_keeper", reason="no keystore in the settings: nobody's leases are settled from here")
-        return []
+        return [], lambda: 0
     account = load_account(settings.keystore, settings.password_file)
     # A connection of its own: requests of one thread do not wait for those of another.
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
@@ -315,21 +348,31 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
         on_duty=duty.hold,
     )
     log.info("keeper", address=account.address)
-    return [Loop("keeper", on_duty(duty, keeper.turn), settings.keeper_seconds, shutdown)]
+    loop = Loop("keeper", on_duty(duty, keeper.turn), settings.keeper_seconds, shutdown)
+    return [loop], lambda: len(outbox.list_unconfirmed())
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+        # Connections inherit both. asyncio sees no TCP in a listener made like this and would leave Nagle's
+        # algorithm on: 40 ms for each answer whose head and body are written apart.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # The system cuts a reader that takes nothing, and its stream ends.
+            stalled_milliseconds = int(settings.stalled_reader_seconds * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_milliseconds)
+        return listener
     except OSError as error:
         raise BadInput(f"host and port: cannot listen on {host}:{port}: {error.strerror}") from error
 
 
-def _server_config(application: object) -> uvicorn.Config:
+def server_config(application: object) -> uvicorn.Config:
     return uvicorn.Config(
         application,  # pyright: ignore[reportArgumentType]
-        http="h11",
+        http=http_protocol(),  # pyright: ignore[reportArgumentType]
         ws="websockets-sansio",
         ws_max_size=link.MAX_FRAME_BYTES,
         ws_per_message_deflate=False,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -51,6 +52,32 @@ class Settings(BaseSettings):
     rpc_timeout_seconds: PositiveSeconds = 10.0
     keeper_seconds: PositiveSeconds = 2.0
     keeper_replace_seconds: PositiveSeconds = 30.0
+
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^/?#\s]+)?$")] = ""
+    """Scheme, host and port under which people reach the API: what they sign when they sign in.
+
+    Empty: the address that it listens on.
+    """
+    session_seconds: Positive = 3600
+    sign_in_seconds: Positive = 300
+    """From the nonce to the signed message."""
+    max_sign_in_nonces: Positive = 100_000
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Whose X-Forwarded-For is believed."""
+    address_requests_per_second: PositiveSeconds = 200.0
+    address_burst: Positive = 1000
+    account_requests_per_second: PositiveSeconds = 100.0
+    account_burst: Positive = 1000
+    """Both for each process."""
+    max_streams: Positive = 512
+    max_streams_per_account: Positive = 16
+    stalled_reader_seconds: PositiveSeconds = 60.0
+    """A connection whose peer takes nothing for so long is cut."""
+    metrics_networks: tuple[IPvAnyNetwork, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    """Who may read /metrics without a token; not through a proxy that is not trusted."""
+    metrics_token_file: Path | None = None
+    ready_lag_blocks: Positive = 20
+    """How far the index may be behind the chain's head while the oracle calls itself ready."""
 
     worker_timeout_seconds: PositiveSeconds = 60.0
     desired_seconds: PositiveSeconds = 5.0

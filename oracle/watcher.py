@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 from web3 import Web3
 
+from oracle import metrics
 from oracle.store import entities, history
 from oracle.store.engine import Store
 from protocol.chain import Block, read_block
@@ -117,6 +118,7 @@ class Watcher:
             entities.replace_all(transaction, state)
             history.set_cursor(transaction, ancestor)
         self._folded = (ancestor, state)
+        metrics.REORGANISATIONS.inc()
         log.warning(
             "fork_undone", ancestor=ancestor.number, blocks=cursor.number - ancestor.number, events=undone
         )

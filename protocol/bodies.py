@@ -1,11 +1,20 @@
 """Bodies of the HTTP API: money is decimal text, hashes 0x hex, structs as `structs.to_json` writes them."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 
-from protocol import structs
+from protocol import schemas, structs
 from protocol.errors import BadInput, ProtocolError
 from protocol.manifest import DeploymentManifest
 from protocol.signed import SignedOrder, SignedReceipt
@@ -30,8 +39,12 @@ def _reads(cls: type[T], read: Callable[[object], T]) -> PlainValidator:
     return PlainValidator(validate)
 
 
-def _struct(cls: type[T]) -> tuple[PlainValidator, PlainSerializer]:
-    return _reads(cls, lambda value: structs.from_json(cls, value)), PlainSerializer(structs.to_json)
+def _struct(cls: type[T]) -> tuple[PlainValidator, PlainSerializer, WithJsonSchema]:
+    return (
+        _reads(cls, lambda value: structs.from_json(cls, value)),
+        PlainSerializer(structs.to_json),
+        WithJsonSchema(schemas.struct_schema(cls.__name__)),
+    )
 
 
 def _decimal(value: object) -> object:
@@ -62,17 +75,39 @@ ReceiptField = Annotated[
     SignedReceipt,
     _reads(SignedReceipt, SignedReceipt.from_json),
     PlainSerializer(SignedReceipt.to_json),
+    WithJsonSchema(
+        schemas.object_schema(
+            {
+                "receipt": schemas.struct_schema("JobReceipt"),
+                "signature": schemas.hex_schema(65),
+                "artifacts": {"type": "object", "additionalProperties": schemas.SHA256},
+            }
+        )
+    ),
 ]
 ManifestField = Annotated[
     DeploymentManifest,
     _reads(DeploymentManifest, DeploymentManifest.from_json),
     PlainSerializer(DeploymentManifest.to_json),
+    WithJsonSchema(
+        {"type": "object", "required": [field.name for field in fields(DeploymentManifest)]},
+    ),
 ]
-UnitsField = Annotated[int, BeforeValidator(_decimal), Field(ge=0), PlainSerializer(str, return_type=str)]
-HashField = Annotated[str, _checked(lambda value: hex_bytes(value, 32))]
-SignatureField = Annotated[str, _checked(lambda value: hex_bytes(value, 65))]
-AddressField = Annotated[str, _checked(parse_address)]
-Sha256Field = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
+UnitsField = Annotated[
+    int,
+    BeforeValidator(_decimal),
+    Field(ge=0),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(schemas.DECIMAL),
+]
+HashField = Annotated[
+    str, _checked(lambda value: hex_bytes(value, 32)), WithJsonSchema(schemas.hex_schema(32))
+]
+SignatureField = Annotated[
+    str, _checked(lambda value: hex_bytes(value, 65)), WithJsonSchema(schemas.hex_schema(65))
+]
+AddressField = Annotated[str, _checked(parse_address), WithJsonSchema(schemas.ADDRESS)]
+Sha256Field = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Natural = Annotated[int, Field(ge=0, le=(1 << 48) - 1, strict=True)]
 
 
@@ -100,6 +135,44 @@ class HealthBody(Body):
     head_block: Natural | None
     indexed_block: Natural | None
     workers_connected: Natural
+
+
+class ReadyBody(Body):
+    """Whether requests should be sent here: `failing` names the checks that say no."""
+
+    ready: bool
+    failing: tuple[Literal["store", "chain", "lag"], ...]
+    lag_blocks: Natural | None
+
+
+class NonceBody(Body):
+    """What a message of EIP-4361 must hold: this nonce, once, before `expires_at`, and the other three."""
+
+    nonce: str
+    expires_at: Natural
+    domain: str
+    uri: str
+    chain_id: Natural
+
+
+class SignInBody(Body):
+    """POST /v1/sessions: the message exactly as it was signed."""
+
+    message: Annotated[str, Field(max_length=4000)]
+    signature: Annotated[str, Field(pattern=r"^0x([0-9a-fA-F]{2}){0,4096}$")]
+
+
+class SessionBody(Body):
+    """Who is signed in, until when (Unix seconds)."""
+
+    account: AddressField
+    expires_at: Natural
+
+
+class TokenBody(SessionBody):
+    """`token` goes into `Authorization: Bearer`; it is told this once and cannot be read again."""
+
+    token: str
 
 
 class DeploymentBody(Body):
@@ -196,6 +269,7 @@ class JobBody(Body):
 
 class JobsBody(Body):
     jobs: tuple[JobBody, ...]
+    next_cursor: str | None
 
 
 class LogsBody(Body):
@@ -205,6 +279,28 @@ class LogsBody(Body):
     next_offset: Natural
     data: str
     complete: bool
+
+
+class JobStateBody(Body):
+    """Of a stream: a job's state, `updated_at` in Unix seconds."""
+
+    job_id: HashField
+    state: JobState
+    detail: str
+    updated_at: Natural
+
+
+class ChainEventBody(Body):
+    """Of a stream: an event of the chain as `protocol.events.to_json` writes it, and its block's time."""
+
+    event: dict[str, Any]
+    block_timestamp: Natural
+
+
+class EndBody(Body):
+    """The last event of a stream: nothing will follow, whoever connects again."""
+
+    state: str
 
 
 class ArtifactBody(Body):

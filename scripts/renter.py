@@ -201,12 +201,12 @@ def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
             else:
                 show_jobs([job])
             return
-        jobs = oracle.jobs_of_lease(LeaseId(identity)) if given["keystore"] is not None else ()
+        jobs = list(oracle.jobs_of_lease(LeaseId(identity))) if given["keystore"] is not None else []
         if as_json:
             print_json({"lease": json_of(lease), "jobs": [json_of(job) for job in jobs]})
             return
         show_leases(Tokens(session.manifest), [lease])
-        show_jobs(list(jobs))
+        show_jobs(jobs)
 
 
 @cli.command()
@@ -216,14 +216,10 @@ def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
 def logs(job_id: JobId, is_following: bool, **given: Any) -> None:
     """Print a job's log, and follow it with -f."""
     with Session(given) as session:
-        offset, is_complete = 0, False
-        while not is_complete:
-            data, next_offset, is_complete = session.oracle.log(job_id, offset, 20 if is_following else 0)
-            sys.stdout.buffer.write(data)
+        pieces = session.oracle.follow_log(job_id) if is_following else session.oracle.read_log(job_id)
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
-            if next_offset == offset and not is_following:
-                return
-            offset = next_offset
 
 
 @cli.command()

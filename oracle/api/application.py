@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 
-from oracle.api import artifacts, errors, evidence, jobs, market, worker_link
+from oracle.api import (
+    artifacts,
+    description,
+    errors,
+    evidence,
+    jobs,
+    market,
+    operations,
+    sessions,
+    streams,
+    worker_link,
+)
+from oracle.api.edge import Edge
 from oracle.api.services import Services
+
+ROOMS = (operations, market, sessions, artifacts, jobs, streams, evidence, worker_link)
+
+
+class Application(FastAPI):
+    """Bodies are read by the readers of `protocol`; what they take is told by `description`."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = description.describe(self)
+        return self.openapi_schema
 
 
 def build_application(services: Services) -> FastAPI:
-    # No generated schema: bodies are checked by the readers of `protocol`, which it could not describe.
-    app = FastAPI(
-        title="GPGPU oracle", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    app = Application(
+        title="GPGPU oracle",
+        version="1",
+        openapi_url=description.PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.services = services
     errors.install(app)
-    for room in (market, artifacts, jobs, evidence, worker_link):
+    for room in ROOMS:
         app.include_router(room.router)
+    app.add_middleware(Edge, services=services)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -22,15 +23,20 @@ STATUS_OF_CODE = {"too_large": 413, "signature_invalid": 403}
 
 
 class ApiError(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.headers = dict(headers or {})
 
 
-def json_response(body: Body, status: int = HTTPStatus.OK) -> Response:
-    return Response(body.model_dump_json(), status, media_type="application/json")
+def json_response(
+    body: Body, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
 def bad_input(error: ValidationError | RequestValidationError) -> ApiError:
@@ -52,13 +58,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_bug)
 
 
+def error_response(error: ApiError) -> Response:
+    response = _error(error.status, error.code, error.message)
+    response.headers.update(error.headers)
+    return response
+
+
 def _error(status: int, code: str, message: str) -> Response:
     return json_response(ErrorBody(code=code, message=message), status)
 
 
 async def _on_api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - the handler is registered for this class
-    return _error(error.status, error.code, error.message)
+    return error_response(error)
 
 
 async def _on_protocol_error(request: Request, error: Exception) -> Response:

@@ -14,12 +14,16 @@ from starlette.responses import Response
 from oracle.api.auth import Caller, signed
 from oracle.api.errors import ApiError, bad_input, json_response
 from oracle.api.parameters import (
+    MAX_INTEGER,
+    Cursor,
     Limit,
     Offset,
     WaitSeconds,
     check_party,
     job_id_of,
     lease_id_of,
+    read_cursor,
+    write_cursor,
 )
 from oracle.api.services import Services, services_of
 from oracle.api.views import job_body, logs_body
@@ -30,7 +34,7 @@ from oracle.store.engine import Transaction
 from protocol.bodies import JobsBody, LogsBody, OrderBody
 from protocol.orders import check_order
 from protocol.orders import lease_id as lease_id_of_terms
-from protocol.units import Address, JobId
+from protocol.units import Address, JobId, LeaseId
 
 router = APIRouter(prefix="/v1")
 
@@ -70,29 +74,25 @@ def read_job(request: Request, job_id: str, caller: Signed) -> Response:
     """Signed, by the renter or the worker of the lease: a job says what a renter computes."""
     services = services_of(request)
     with services.store.read() as transaction:
-        job = _readable_job(transaction, job_id_of(job_id), caller.address)
+        job = readable_job(transaction, job_id_of(job_id), caller.address)
         body = job_body(transaction, services.logs, job)
     return json_response(body)
 
 
 @router.get("/leases/{lease_id}/jobs")
 def list_jobs(
-    request: Request, lease_id: str, caller: Signed, offset: Offset = 0, limit: Limit = 500
+    request: Request, lease_id: str, caller: Signed, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Signed, by a renter of the lease, who sees what it ordered itself, or its worker. As they came in."""
     services = services_of(request)
     wanted = lease_id_of(lease_id)
+    after, _ = read_cursor(cursor)
     with services.store.read() as transaction:
-        lease = entities.get_lease(transaction, wanted)
-        found = jobs.list_jobs(transaction, wanted, offset, limit)
-        terms = lease.terms if lease else next((job.terms for job in found), None)
-        if terms is None:
-            raise ApiError(404, "unknown_lease", "no such lease in the blocks that are indexed, and no job")
-        renters = lease.renters if lease else (terms.renter,)
-        by_worker = check_party(transaction, terms, renters, caller.address)
-        shown = [job for job in found if by_worker or job.renter == caller.address]
-        body = JobsBody(jobs=tuple(job_body(transaction, services.logs, job) for job in shown))
-    return json_response(body)
+        renter = reader_of_lease(transaction, wanted, caller.address)
+        found = jobs.list_jobs(transaction, wanted, renter, min(after, MAX_INTEGER), limit + 1)
+        page = tuple(job_body(transaction, services.logs, job) for job in found[:limit])
+    following = write_cursor(found[limit - 1].sequence, found[limit - 1].job_id) if found[limit:] else None
+    return json_response(JobsBody(jobs=page, next_cursor=following))
 
 
 @router.get("/jobs/{job_id}/logs")
@@ -126,12 +126,26 @@ def _renter_of(services: Services, order: OrderBody) -> Address:
 
 def _read_logs(services: Services, job_id: JobId, caller: Address, offset: int) -> LogsBody:
     with services.store.read() as transaction:
-        job = _readable_job(transaction, job_id, caller)
+        job = readable_job(transaction, job_id, caller)
         attempt = attempts.latest_attempt(transaction, job_id)
     return logs_body(services.logs, job_id, attempt.attempt if attempt else 0, job.state, offset)
 
 
-def _readable_job(transaction: Transaction, job_id: JobId, caller: Address) -> jobs.JobEntry:
+def reader_of_lease(transaction: Transaction, lease_id: LeaseId, caller: Address) -> Address | None:
+    """Whose jobs of the lease this caller may see: one renter's, or all (None) as its worker. 403, 404."""
+    lease = entities.get_lease(transaction, lease_id)
+    if lease is not None:
+        terms, renters = lease.terms, lease.renters
+    else:
+        first = jobs.list_jobs(transaction, lease_id, None, 0, 1)
+        if not first:
+            raise ApiError(404, "unknown_lease", "no such lease in the blocks that are indexed, and no job")
+        terms = first[0].terms
+        renters = (terms.renter,)
+    return None if check_party(transaction, terms, renters, caller) else caller
+
+
+def readable_job(transaction: Transaction, job_id: JobId, caller: Address) -> jobs.JobEntry:
     job = jobs.get_job(transaction, job_id)
     if job is None:
         raise ApiError(404, "unknown_job", "no such job")

@@ -1,4 +1,4 @@
-"""What the chain says: health, deployment, offers, leases. All open: all of it is public on-chain."""
+"""What the chain says: deployment, offers, leases. All open: all of it is public on-chain."""
 
 from __future__ import annotations
 
@@ -6,35 +6,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from oracle.api.errors import ApiError, json_response
-from oracle.api.parameters import Cursor, Limit, lease_id_of, read_cursor, write_cursor
+from oracle.api.parameters import MAX_INTEGER, Cursor, Limit, lease_id_of, read_cursor, write_cursor
 from oracle.api.services import services_of
 from oracle.api.views import lease_body, offer_body
 from oracle.clock import later_of
 from oracle.store import entities, history
-from oracle.store.engine import Transaction
-from protocol.bodies import DeploymentBody, HealthBody, LeasesBody, OfferBody, OffersBody
-from protocol.ledger import OfferEntry
+from protocol.bodies import DeploymentBody, LeasesBody, OffersBody
 from protocol.units import parse_address
 
 router = APIRouter(prefix="/v1")
-
-
-@router.get("/health")
-def read_health(request: Request) -> Response:
-    """Open: says nothing but how far the index is."""
-    services = services_of(request)
-    with services.store.read() as transaction:
-        cursor = history.get_cursor(transaction)
-    head, indexed = services.head_block(), cursor.number if cursor else None
-    synced = head is not None and indexed is not None and indexed >= head
-    return json_response(
-        HealthBody(
-            status="ok" if synced else "syncing",
-            head_block=head,
-            indexed_block=indexed,
-            workers_connected=services.links.count(),
-        )
-    )
 
 
 @router.get("/deployment")
@@ -59,7 +39,12 @@ def list_offers(
         block = history.get_cursor(transaction)
         now = later_of(services.now(), block.timestamp if block else None)
         found = entities.list_offers(transaction, gpu_class, chosen, now, after, limit + 1)
-        page = tuple(_offer(request, transaction, entry) for entry in found[:limit])
+        booked = entities.booked_hours(transaction, (entry.offer.unit_id for entry in found[:limit]))
+    silent_seconds = services.links.silent_seconds
+    page = tuple(
+        offer_body(entry, booked.get(entry.offer.unit_id, 0), silent_seconds(entry.offer.unit_id) == 0)
+        for entry in found[:limit]
+    )
     following = None
     if len(found) > limit:
         last = found[limit - 1]
@@ -90,7 +75,7 @@ def list_leases(
     rented_by = None if renter is None else parse_address(renter, "renter")
     provided_by = None if provider is None else parse_address(provider, "provider")
     after = read_cursor(cursor)
-    if after[0] >= 1 << 62:
+    if after[0] > MAX_INTEGER:
         return json_response(LeasesBody(leases=(), next_cursor=None))
     with services_of(request).store.read() as transaction:
         found = entities.list_leases(transaction, rented_by, provided_by, after, limit + 1)
@@ -100,9 +85,3 @@ def list_leases(
         following = write_cursor(last.opened_at.block_number, last.lease_id)
     leases = tuple(lease_body(entry) for entry in found[:limit])
     return json_response(LeasesBody(leases=leases, next_cursor=following))
-
-
-def _offer(request: Request, transaction: Transaction, entry: OfferEntry) -> OfferBody:
-    unit = entities.get_unit(transaction, entry.offer.unit_id)
-    connected = services_of(request).links.silent_seconds(entry.offer.unit_id) == 0
-    return offer_body(entry, unit.booked_hours if unit else 0, connected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -14,7 +16,13 @@ from protocol.errors import BadInput
 from protocol.structs import Terms
 from protocol.units import Address, Digest, JobId, LeaseId, ProofHash, hex_bytes
 
+_NUMBER_BYTES = 13
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{60}", re.ASCII)
+
 MAX_PAGE = 500
+MAX_NUMBER = (1 << 96) - 1
+MAX_INTEGER = (1 << 63) - 1
+"""Of a database's column."""
 MAX_OFFSET = 1 << 53
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
@@ -40,17 +48,24 @@ def sha256_of(text: str) -> Digest:
 
 
 def read_cursor(text: str | None) -> tuple[int, bytes]:
-    """A place in a list sorted by a number and a hash; None is before its first entry."""
+    """A place in a list sorted by a number and a hash; None is before its first entry.
+
+    It names the last entry seen and not how many there were: what is added or goes elsewhere moves nothing.
+    """
     if text is None:
         return 0, b""
-    number, _, tail = text.partition("-")
-    if not (number.isascii() and number.isdigit()) or len(number) > 29:
+    if not _CURSOR.fullmatch(text):
         raise BadInput("cursor: expected the `next_cursor` of a page")
-    return int(number), hex_bytes(f"0x{tail}", 32, "cursor")
+    raw = base64.urlsafe_b64decode(text)
+    number = int.from_bytes(raw[:_NUMBER_BYTES])
+    if number > MAX_NUMBER:
+        raise BadInput("cursor: expected the `next_cursor` of a page")
+    return number, raw[_NUMBER_BYTES:]
 
 
 def write_cursor(number: int, tail: bytes) -> str:
-    return f"{number}-{tail.hex()}"
+    """`number` of at most 96 bits, as prices have; `tail` of 32 bytes."""
+    return base64.urlsafe_b64encode(number.to_bytes(_NUMBER_BYTES) + tail).decode()
 
 
 def check_party(transaction: Transaction, terms: Terms, renters: Sequence[Address], caller: Address) -> bool:

@@ -10,6 +10,7 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
+from oracle.api.doors import Doors
 from oracle.artifacts import ArtifactFolder
 from oracle.clock import Now
 from oracle.intake import Intake
@@ -38,6 +39,7 @@ class Services:
     now: Now
     head_block: Callable[[], int | None]
     wake_dispatcher: Callable[[], None]
+    doors: Doors
     uploads: asyncio.Semaphore
     unidentified: asyncio.Semaphore
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -77,9 +77,16 @@ def job_body(transaction: Transaction, logs: JobLogs, job: JobEntry) -> JobBody:
     )
 
 
-def logs_body(logs: JobLogs, job_id: JobId, attempts_made: int, state: JobState, offset: int) -> LogsBody:
+def logs_body(
+    logs: JobLogs,
+    job_id: JobId,
+    attempts_made: int,
+    state: JobState,
+    offset: int,
+    max_bytes: int = MAX_LOG_CHUNK_BYTES,
+) -> LogsBody:
     """The logs of all attempts one after the other: bytes at an offset never change."""
-    data = logs.read(job_id, attempts_made, offset, MAX_LOG_CHUNK_BYTES)
+    data = logs.read(job_id, attempts_made, offset, max_bytes)
     next_offset = offset + len(data)
     ended = state not in UNFINISHED_JOBS
     return LogsBody(

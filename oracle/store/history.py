@@ -14,7 +14,7 @@ from oracle.store.engine import Transaction
 from oracle.store.tables import blocks, cursor, events
 from protocol.chain import Block
 from protocol.events import Event, LogPosition, from_fields, to_json
-from protocol.units import BlockNumber, UnixTime
+from protocol.units import BlockNumber, LeaseId, UnixTime
 
 _EVENT_COLUMNS = (
     events.c.body,
@@ -81,6 +81,7 @@ def rows_of(fresh: Iterable[tuple[Event, UnixTime]]) -> list[Row]:
             "transaction_hash": event.position.transaction_hash,
             "log_index": event.position.log_index,
             "body": msgspec.json.encode(to_json(event)).decode(),
+            "lease_id": getattr(event, "lease_id", None),
         }
         for event, timestamp in fresh
     ]
@@ -99,6 +100,28 @@ def list_events(transaction: Transaction, until_block: int | None = None) -> Ite
 
 def count_events(transaction: Transaction) -> int:
     return int(transaction.execute(select(func.count()).select_from(events)).scalar_one())
+
+
+def list_lease_events(
+    transaction: Transaction, lease_id: LeaseId, after: tuple[int, int], last_block: int, limit: int
+) -> list[tuple[int, int, str, int]]:
+    """Block, index, JSON and time of the events about a lease, in the chain's order, up to a block.
+
+    `after` is block and index of the last one seen.
+    """
+    block, index = after
+    query = (
+        select(events.c.block_number, events.c.log_index, events.c.body, events.c.block_timestamp)
+        .where(
+            events.c.lease_id == lease_id,
+            (events.c.block_number > block)
+            | ((events.c.block_number == block) & (events.c.log_index > index)),
+            events.c.block_number <= last_block,
+        )
+        .order_by(events.c.block_number, events.c.log_index)
+        .limit(limit)
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in transaction.execute(query)]
 
 
 def forget_after(transaction: Transaction, number: int) -> int:

@@ -53,6 +53,24 @@ class JobEntry:
     proof_hash: ProofHash | None
 
 
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """Where a job stands since `updated_at`, Unix seconds."""
+
+    job_id: JobId
+    sequence: int
+    state: JobState
+    detail: str
+    updated_at: int
+
+
+_CHANGE_COLUMNS = (
+    jobs.c.job_id,
+    jobs.c.sequence,
+    jobs.c.state,
+    jobs.c.detail,
+    jobs.c.updated_at,
+)
 _OPEN_COLUMNS = (
     jobs.c.job_id,
     jobs.c.lease_id,
@@ -105,12 +123,50 @@ def get_job(transaction: Transaction, job_id: JobId) -> JobEntry | None:
     return None if row is None else _entry(row)
 
 
-def list_jobs(transaction: Transaction, lease_id: LeaseId, offset: int, limit: int) -> list[JobEntry]:
-    """In the order in which they came in, `offset` of them left out."""
-    query = (
-        select(jobs).where(jobs.c.lease_id == lease_id).order_by(jobs.c.sequence).offset(offset).limit(limit)
+def list_jobs(
+    transaction: Transaction, lease_id: LeaseId, renter: Address | None, after: int, limit: int
+) -> list[JobEntry]:
+    """Of one renter or of all, in the order in which they came in; `after`: sequence of the last one seen."""
+    query = select(jobs).where(jobs.c.lease_id == lease_id, jobs.c.sequence > after)
+    if renter is not None:
+        query = query.where(jobs.c.renter == renter)
+    return [_entry(row) for row in transaction.execute(query.order_by(jobs.c.sequence).limit(limit))]
+
+
+def list_changes(
+    transaction: Transaction,
+    lease_id: LeaseId,
+    renter: Address | None,
+    after: tuple[int, int],
+    until: int,
+    limit: int,
+) -> list[JobChange]:
+    """Jobs of the lease, of one renter or of all, as they last changed up to `until` (Unix seconds).
+
+    In that order; `after` is time and sequence of the last one seen.
+    """
+    changed_at, sequence = after
+    query = select(*_CHANGE_COLUMNS).where(
+        jobs.c.lease_id == lease_id,
+        (jobs.c.updated_at > changed_at) | ((jobs.c.updated_at == changed_at) & (jobs.c.sequence > sequence)),
+        jobs.c.updated_at <= until,
     )
-    return [_entry(row) for row in transaction.execute(query)]
+    if renter is not None:
+        query = query.where(jobs.c.renter == renter)
+    query = query.order_by(jobs.c.updated_at, jobs.c.sequence).limit(limit)
+    return [JobChange(JobId(r[0]), r[1], JobState(r[2]), r[3], r[4]) for r in transaction.execute(query)]
+
+
+def has_unfinished(transaction: Transaction, lease_id: LeaseId, renter: Address | None) -> bool:
+    query = select(jobs.c.job_id).where(jobs.c.lease_id == lease_id, jobs.c.state.in_(UNFINISHED_JOBS))
+    if renter is not None:
+        query = query.where(jobs.c.renter == renter)
+    return transaction.execute(query.limit(1)).first() is not None
+
+
+def count_states(transaction: Transaction) -> dict[JobState, int]:
+    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    return {JobState(row[0]): int(row[1]) for row in transaction.execute(query)}
 
 
 def list_open_jobs(transaction: Transaction) -> list[OpenJob]:

@@ -119,7 +119,9 @@ events = Table(
     integer("block_timestamp"),
     hash_column("transaction_hash"),
     text("body"),
+    hash_column("lease_id", nullable=True),  # of events that are about one
     Index(None, "block_number", "log_index", unique=True),
+    Index(None, "lease_id", "block_number", "log_index"),
 )
 
 # Those who have staked. Offers hold in their provider's epoch alone.
@@ -226,6 +228,7 @@ jobs = Table(
     integer("not_before"),  # no new attempt earlier
     text("outcome", nullable=True),
     hash_column("proof_hash", nullable=True),
+    Index(None, "lease_id", "updated_at", "sequence"),
     sqlite_autoincrement=True,
 )
 
@@ -324,6 +327,24 @@ worker_links = Table(
     text("holder"),
     Column("seen_at", Double, nullable=False),
     Column("lost", Boolean, nullable=False),
+)
+
+# What people sign to sign in: each is good once, and only until it expires.
+sign_in_nonces = Table(
+    "sign_in_nonces",
+    metadata,
+    Column("nonce", String(32), primary_key=True),
+    integer("expires_at", index=True),
+)
+
+# Who is signed in. A token is not kept, only its SHA-256: who reads the database cannot act for anybody.
+sessions = Table(
+    "sessions",
+    metadata,
+    hash_column("token_digest", primary_key=True),
+    account_column("account", index=True),
+    integer("created_at"),
+    integer("expires_at", index=True),
 )
 
 # What a rebuild makes anew from the chain, and what exists nowhere else.

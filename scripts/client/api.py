@@ -8,6 +8,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +25,14 @@ from protocol.signed import SignedOrder
 from protocol.structs import Terms
 from protocol.typed_data import Domain, Signer
 from protocol.units import Digest, JobId, LeaseId, ProofHash, to_hex
+from scripts.client.events import StreamEvent, read_events
 
 AnyBody = TypeVar("AnyBody", bound=bodies.Body)
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
+RECONNECT_SECONDS = 0.5
+MAX_PAGE = 500
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RETRYABLE_STATUSES = (408, 425, 429)
 EMPTY_DIGEST = Digest(hashlib.sha256(b"").digest())
@@ -126,14 +130,46 @@ class OracleClient:
     def job(self, job_id: JobId) -> bodies.JobBody:
         return self._get(bodies.JobBody, f"/v1/jobs/{to_hex(job_id)}", signed=True)
 
-    def jobs_of_lease(self, lease_id: LeaseId) -> tuple[bodies.JobBody, ...]:
-        return self._get(bodies.JobsBody, f"/v1/leases/{to_hex(lease_id)}/jobs", signed=True).jobs
+    def jobs_of_lease(self, lease_id: LeaseId) -> Iterator[bodies.JobBody]:
+        """What the identity may see of them, in the order in which they were ordered."""
+        cursor: str | None = None
+        while True:
+            target = _target(f"/v1/leases/{to_hex(lease_id)}/jobs", limit=MAX_PAGE, cursor=cursor)
+            page = self._get(bodies.JobsBody, target, signed=True)
+            yield from page.jobs
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def log(self, job_id: JobId, offset: int, wait_seconds: int = 0) -> tuple[bytes, int, bool]:
         """The log's bytes from `offset` on, the next offset, and whether no more will come."""
         target = _target(f"/v1/jobs/{to_hex(job_id)}/logs", offset=offset, wait_seconds=wait_seconds)
         body = self._get(bodies.LogsBody, target, signed=True)
         return base64.b64decode(body.data), body.next_offset, body.complete
+
+    def read_log(self, job_id: JobId) -> Iterator[bytes]:
+        """What there is of the log now."""
+        offset = 0
+        while (found := self.log(job_id, offset))[0]:
+            yield found[0]
+            offset = found[1]
+
+    def follow_log(self, job_id: JobId) -> Iterator[bytes]:
+        """The whole log as it grows, until the job has ended.
+
+        A connection that breaks is made anew, after what has come. ServiceUnavailable if that fails.
+        """
+        target, offset = f"/v1/jobs/{to_hex(job_id)}/logs/stream", 0
+        while True:
+            headers = self._authorization("GET", target, EMPTY_DIGEST) | {"Last-Event-ID": str(offset)}
+            with _Stream(self, self._http.build_request("GET", target, headers=headers)) as response:
+                for event in _events(response):
+                    if event.name == "end":
+                        return
+                    body = _checked(bodies.LogsBody, event.data.encode(), target)
+                    yield base64.b64decode(body.data)
+                    offset = body.next_offset
+            time.sleep(RECONNECT_SECONDS)
 
     def evidence(self, proof_hash: ProofHash) -> bytes:
         """The canonical JSON that a proof commits to. Open: it holds digests only."""
@@ -156,7 +192,7 @@ class OracleClient:
         partial = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as out, self._streamed(target, headers) as response:
-                size_bytes, actual = _copy(response, out, max_bytes)
+                size_bytes, actual = _copy(self._pieces(response), out, max_bytes)
             if actual != digest:
                 raise DigestMismatch(f"artifact: expected sha256 {digest.hex()}, got {actual.hex()}")
             partial.replace(target_path)
@@ -190,6 +226,12 @@ class OracleClient:
     def _streamed(self, target: str, headers: Mapping[str, str]) -> "_Stream":
         return _Stream(self, self._http.build_request("GET", target, headers=dict(headers)))
 
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_bytes(CHUNK_BYTES)
+        except httpx.TransportError as error:
+            raise self._unavailable(error) from error
+
     def _authorization(self, method: str, target: str, body_digest: Digest) -> dict[str, str]:
         if self.identity is None:
             raise BadInput("a key is needed here: give --keystore")
@@ -217,26 +259,20 @@ class _Stream:
         self._request = request
         self._response: httpx.Response | None = None
 
-    def __enter__(self) -> Iterator[bytes]:
+    def __enter__(self) -> httpx.Response:
         try:
             self._response = self._client._http.send(self._request, stream=True)
             if self._response.status_code >= 400:
                 raise _refusal(self._response.status_code, self._response.read())
         except httpx.TransportError as error:
             raise self._client._unavailable(error) from error
-        return self._pieces(self._response)
+        return self._response
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._response is not None:
             self._response.close()
-
-    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
-        try:
-            yield from response.iter_bytes(CHUNK_BYTES)
-        except httpx.TransportError as error:
-            raise self._client._unavailable(error) from error
 
 
 def sha256_of_file(path: Path) -> Digest:
@@ -267,15 +303,23 @@ def _target(path: str, **query: str | int | None) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
+def _events(response: httpx.Response) -> Iterator[StreamEvent]:
+    """Until the connection ends, however it ends."""
+    with suppress(httpx.TransportError):
+        yield from read_events(response.iter_lines())
+
+
 def _parsed(body: type[AnyBody], response: httpx.Response) -> AnyBody:
+    return _checked(body, response.content, str(response.request.url))
+
+
+def _checked(body: type[AnyBody], content: bytes, source: str) -> AnyBody:
     try:
-        return body.model_validate_json(response.content)
+        return body.model_validate_json(content)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
-        raise ServiceUnavailable(
-            f"{response.request.url}: expected a {body.__name__}: {where}: {fault['msg']}"
-        ) from error
+        raise ServiceUnavailable(f"{source}: expected a {body.__name__}: {where}: {fault['msg']}") from error
 
 
 def _refusal(status: int, content: bytes) -> Exception:

@@ -167,10 +167,10 @@ class Rental:
         return SignedHeartbeat(beat, sign(self.domain, beat, self.worker))
 
 
-def make_rental(deployment: Deployment, gpu: int = 1) -> Rental:
+def make_rental(deployment: Deployment, gpu: int = 1, worker_account: int = 2) -> Rental:
     """Staked, registered and listed; the renter has tokens and the market may take them."""
     anvil = deployment.anvil
-    provider, worker, renter = (anvil.accounts[n] for n in (1, 2, 3))
+    provider, worker, renter = (anvil.accounts[n] for n in (1, worker_account, 3))
     gpu_ids = [bytes([gpu]) * 32]
     unit = Unit(
         parse_address(provider.address),
@@ -289,6 +289,11 @@ def run_oracle(folder: Path, deployment: Deployment, **settings: Any) -> Iterato
             "poll_seconds": 0.1,
             "dispatch_seconds": 0.2,
             "desired_seconds": 1.0,
+            # All parties of a test have one address.
+            "address_requests_per_second": 100_000,
+            "address_burst": 100_000,
+            "account_requests_per_second": 100_000,
+            "account_burst": 100_000,
             **settings,
         },
     )

@@ -5,14 +5,33 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance
 from websockets.exceptions import ConnectionClosed
 
 from protocol.bodies import OrderBody, json_of
 from protocol.link import Challenge, Welcome
 from tests.integration.oracle import oracle_worker as link_rig
+from tests.integration.oracle.malformed import send_malformed
 from tests.integration.oracle.oracle_scene import Scene, job_of, raw_exchange
+from tests.integration.oracle.oracle_world import sign_in
+
+CI_EXAMPLES = 100
+SCALE = settings().max_examples / CI_EXAMPLES
+MALFORMED_REQUESTS = int(500 * SCALE)
+"""10,000 with the profile `nightly`."""
+CHECKS = [not_a_server_error, response_schema_conformance]
+EXAMPLES_AN_OPERATION = int(6 * SCALE)
+STREAMS_AND_SIGN_OUT = {
+    ("GET", "/v1/jobs/{job_id}/logs/stream"),
+    ("GET", "/v1/leases/{lease_id}/timeline"),
+    ("DELETE", "/v1/sessions"),
+    ("DELETE", "/v1/sessions/current"),
+}
 
 METHODS = st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"])
 WORDS = st.sampled_from(
@@ -134,6 +153,36 @@ def test_fuzz__any_frame_on_the_link__refused_and_the_oracle_lives(
             with pytest.raises(ConnectionClosed):
                 while True:
                     assert not isinstance(client.receive(), Welcome)
+
+
+def test_fuzz__malformed_requests__never_5xx(scene: Scene) -> None:
+    host, port = scene.oracle.url.removeprefix("http://").split(":")
+    token = sign_in(scene.http, scene.oracle.url, scene.rental.renter).json()["token"]
+    outcome = send_malformed(host, int(port), f"Bearer {token}", MALFORMED_REQUESTS, seed=1)
+    assert not outcome.server_errors
+    assert outcome.answered > outcome.sent / 2
+
+
+def test_fuzz__by_the_openapi_description__answers_as_described(scene: Scene) -> None:
+    """Each operation with what its description allows and with what it does not."""
+    description = scene.http.get(f"{scene.oracle.url}/v1/openapi.json").json()
+    token = sign_in(scene.http, scene.oracle.url, scene.rental.renter).json()["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    asked = 0
+    for found in schemathesis.openapi.from_dict(description).get_all_operations():
+        operation = found.ok()
+        if (operation.method.upper(), operation.path) in STREAMS_AND_SIGN_OUT:
+            continue
+        asked += 1
+
+        @settings(max_examples=EXAMPLES_AN_OPERATION, database=None, phases=[Phase.generate])
+        @given(case=operation.as_strategy() | operation.as_strategy(GenerationMode.NEGATIVE))
+        def ask(case: Any) -> None:
+            response = case.call(base_url=scene.oracle.url, headers=headers, timeout=40)
+            case.validate_response(response, checks=CHECKS)
+
+        ask()
+    assert asked > 12
 
 
 def test_scene__after_all_of_it__still_serves(scene: Scene) -> None:

@@ -234,8 +234,9 @@ def test_oracle__several_jobs__one_at_a_time_in_order(
             assert worker.send_receipt(receipt, assignment.fencing_token).accepted
     listed = renter("GET", f"/v1/leases/{to_hex(lease)}/jobs").json()["jobs"]
     assert [job["job_id"] for job in listed] == seen
-    page = renter("GET", f"/v1/leases/{to_hex(lease)}/jobs?offset=1&limit=1").json()["jobs"]
-    assert [job["job_id"] for job in page] == seen[1:2]
+    first = renter("GET", f"/v1/leases/{to_hex(lease)}/jobs?limit=1").json()
+    page = renter("GET", f"/v1/leases/{to_hex(lease)}/jobs?limit=1&cursor={first['next_cursor']}").json()
+    assert [job["job_id"] for job in page["jobs"]] == seen[1:2]
 
 
 def test_oracle__order_before_the_lease_is_open__waits_then_runs_after_confirmations(

@@ -1,0 +1,133 @@
+"""Who may do what: every endpoint and every role, in one table. Tests hold the application to it.
+
+A lease has a renter of today, perhaps former ones, a provider, and the worker of its unit. What a renter
+ordered is that renter's: a transfer passes on the lease and not what was computed under it before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Role(StrEnum):
+    ANONYMOUS = "anonymous"
+    STRANGER = "stranger"
+    RENTER = "renter"
+    FORMER_RENTER = "former renter"
+    PROVIDER = "provider"
+    WORKER = "worker"
+    OTHER_WORKER = "worker of another unit"
+    OPERATOR = "operator"
+    """Holds the token for metrics, and no account."""
+
+
+class Way(StrEnum):
+    """How an endpoint learns who asks."""
+
+    OPEN = "open"
+    ACCOUNT = "token or signed request"
+    TOKEN = "token"  # noqa: S105 - the name of a way
+    SIGNATURE = "signed request"
+    OPERATOR = "operator's token or network"
+    LINK = "signed hello"
+
+
+class Sight(StrEnum):
+    """OWN: what is the caller's own, and for the rest the endpoint's refusal."""
+
+    ALL = "all"
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    code: str
+
+
+UNAUTHENTICATED = Refusal(401, "unauthenticated")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`refusal`: what those get who are known and not in `roles`. `why`: the reason for who is."""
+
+    method: str
+    path: str
+    way: Way
+    roles: Mapping[Role, Sight]
+    refusal: Refusal | None
+    why: str
+
+
+ALL, OWN = Sight.ALL, Sight.OWN
+EVERYONE: Mapping[Role, Sight] = MappingProxyType(dict.fromkeys(Role, ALL))
+ACCOUNTS: Mapping[Role, Sight] = MappingProxyType(
+    {role: OWN for role in Role if role not in (Role.ANONYMOUS, Role.OPERATOR)}
+)
+PARTIES: Mapping[Role, Sight] = MappingProxyType(
+    {Role.RENTER: OWN, Role.FORMER_RENTER: OWN, Role.WORKER: ALL}
+)
+RENTER: Mapping[Role, Sight] = MappingProxyType({Role.RENTER: OWN})
+WORKER: Mapping[Role, Sight] = MappingProxyType({Role.WORKER: ALL})
+OPERATOR: Mapping[Role, Sight] = MappingProxyType({Role.OPERATOR: ALL})
+
+NO_SESSION = Refusal(409, "no_session")
+NOT_A_PARTY = Refusal(403, "not_a_party")
+_ON_CHAIN = "all of it is on the chain, where anybody reads it"
+_PARTIES = "a job says what a renter computes: that renter's business, and of the worker that runs it"
+
+
+def _open(method: str, path: str, why: str) -> Rule:
+    return Rule(method, path, Way.OPEN, EVERYONE, None, why)
+
+
+RULES: tuple[Rule, ...] = (
+    _open("GET", "/v1/health", "says how far the index is and how many workers are connected, of nobody"),
+    _open("GET", "/v1/ready", "says which of three checks fails, of nobody; a balancer has no key"),
+    _open("GET", "/v1/openapi.json", "describes the program, which is public"),
+    _open("GET", "/v1/deployment", _ON_CHAIN),
+    _open("GET", "/v1/offers", _ON_CHAIN),
+    _open("GET", "/v1/leases", _ON_CHAIN),
+    _open("GET", "/v1/leases/{lease_id}", _ON_CHAIN),
+    _open("GET", "/v1/proofs/{proof_hash}/evidence", "the chain commits to it, and every auditor needs it"),
+    _open("POST", "/v1/nonces", "nobody is known yet; limited by address, and nonces expire"),
+    _open("POST", "/v1/sessions", "the message signed is what proves who asks"),
+    Rule("GET", "/v1/sessions/current", Way.TOKEN, ACCOUNTS, NO_SESSION, "one's own session"),
+    Rule("DELETE", "/v1/sessions/current", Way.TOKEN, ACCOUNTS, NO_SESSION, "one's own session"),
+    Rule("DELETE", "/v1/sessions", Way.ACCOUNT, ACCOUNTS, None, "one's own sessions"),
+    Rule(
+        *("POST", "/v1/orders", Way.ACCOUNT, RENTER, Refusal(403, "not_the_renter")),
+        "whoever rents the lease today orders under it; the order is signed by itself",
+    ),
+    Rule("GET", "/v1/jobs/{job_id}", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
+    Rule("GET", "/v1/jobs/{job_id}/logs", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
+    Rule("GET", "/v1/jobs/{job_id}/logs/stream", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
+    Rule("GET", "/v1/leases/{lease_id}/jobs", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
+    Rule("GET", "/v1/leases/{lease_id}/timeline", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
+    Rule(
+        *("PUT", "/v1/artifacts/{digest}", Way.ACCOUNT, ACCOUNTS, None),
+        "renters upload before they pay; each within its quota",
+    ),
+    Rule(
+        *("GET", "/v1/artifacts/{digest}", Way.ACCOUNT, PARTIES, Refusal(404, "unknown_artifact")),
+        "who uploaded it, and renter and worker of a job that uses it; others do not hear that it is here",
+    ),
+    Rule(
+        *("PUT", "/v1/proofs/{proof_hash}/evidence", Way.SIGNATURE, WORKER, Refusal(403, "not_the_worker")),
+        "the worker states what its proof commits to",
+    ),
+    Rule(
+        *("GET", "/metrics", Way.OPERATOR, OPERATOR, Refusal(403, "not_the_operator")),
+        "how much business runs here is the operator's to know",
+    ),
+    Rule(
+        *("LINK", "/v1/worker/link", Way.LINK, WORKER, Refusal(4000, "signature_invalid")),
+        "a unit's worker alone is told what to run; anyone may connect and has seconds to prove to be it",
+    ),
+)
+
+RULE_OF: Mapping[tuple[str, str], Rule] = MappingProxyType({(rule.method, rule.path): rule for rule in RULES})
