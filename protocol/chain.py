@@ -65,7 +65,12 @@ def rpc(web3: Web3, method: str, params: Sequence[Any]) -> Any:
         response = provider.make_request(cast(Any, method), list(params))
     except (requests.RequestException, Web3Exception, OSError, ValueError) as error:
         raise ChainUnavailable(f"{method}: {type(error).__name__}: {error}") from error
-    if not isinstance(cast(object, response), dict):
+    return answer_of(method, response)
+
+
+def answer_of(method: str, response: object) -> Any:
+    """The result in a JSON-RPC answer. RpcError where it is an error, ChainUnavailable where it is none."""
+    if not isinstance(response, dict):
         raise ChainUnavailable(f"{method}: expected a JSON-RPC answer, got a {type(response).__name__}")
     answer = cast(dict[str, Any], response)
     if answer.get("error") is not None:

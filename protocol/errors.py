@@ -11,7 +11,8 @@ ProtocolError(code, message)
 │   ├── InvariantBroken           what must always hold does not: stop
 │   ├── TransactionReverted       the contract refused, with its reason
 │   ├── Expired                   too late
-│   └── LimitExceeded             too large, too many
+│   ├── LimitExceeded             too large, too many
+│   └── KeyContested              somebody else sends transactions with our key
 └── RetryableError                may succeed later
     ├── ChainUnavailable          the node does not answer
     ├── RpcError                  the node answers with an error
@@ -111,6 +112,10 @@ class Expired(RejectedError):
 
 class LimitExceeded(RejectedError):
     default_code = "limit_exceeded"
+
+
+class KeyContested(RejectedError):
+    default_code = "key_contested"
 
 
 class RetryableError(_CodedError):
