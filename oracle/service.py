@@ -236,7 +236,12 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
     # A connection of its own: requests of one thread do not wait for those of another.
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
     outbox = SqliteOutbox(settings.data_dir / "outbox.sqlite")
-    pace = SenderSettings(bump_after_seconds=settings.keeper_replace_seconds)
+    pace = SenderSettings(
+        bump_after_seconds=settings.keeper_replace_seconds,
+        max_fee_cap_wei=settings.keeper_max_fee_wei,
+        spend_cap_wei=settings.keeper_spend_cap_wei,
+        shared_key=settings.keeper_shared_key,
+    )
     sender = Sender(web3, account, outbox, manifest.chain_id, pace)
     keeper = Keeper(
         ground.store,
@@ -246,6 +251,7 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
         wall_now,
         confirmations=settings.confirmations,
         proof_grace_seconds=manifest.parameters.proof_grace_seconds,
+        batch_gas=settings.keeper_batch_gas,
     )
     log.info("keeper", address=account.address)
     return [Loop("keeper", keeper.turn, settings.keeper_seconds, shutdown)]

@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     rpc_timeout_seconds: PositiveSeconds = 10.0
     keeper_seconds: PositiveSeconds = 2.0
     keeper_replace_seconds: PositiveSeconds = 30.0
+    keeper_max_fee_wei: Positive = 2 * 10**12
+    """For one gas. What needs more waits."""
+    keeper_spend_cap_wei: Positive | None = None
+    """Native coin in 24 hours. What would exceed it waits, in its order."""
+    keeper_batch_gas: Positive = 6_000_000
+    """Of one transaction that settles several leases, at most."""
+    keeper_shared_key: bool = False
+    """True: another program sends from the keeper's key too. False: the key is left alone once one does."""
 
     worker_timeout_seconds: PositiveSeconds = 60.0
     desired_seconds: PositiveSeconds = 5.0

@@ -8,7 +8,6 @@ sends again what a reorganisation took back.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
 
 from eth_account.signers.local import LocalAccount
@@ -28,65 +27,19 @@ from protocol.errors import (
     TransactionReverted,
     WrongChain,
 )
-from protocol.fees import FeeMarket, FeeRules, Fees, better_fees, first_fees, raised, read_market
+from protocol.fees import FeeMarket, Fees, better_fees, first_fees, raised, read_market
 from protocol.inclusion import ForkWatch, receipts_of, revert_reason, reverted
+from protocol.intents import Intent, Outcome, SenderSettings, Standing
 from protocol.keccak import keccak256
 from protocol.outbox import UNCONFIRMED, IntentState, Outbox, OutboxRow, Receipt, Reservation
 from protocol.rivals import Rivals
 from protocol.signing import Signing
 from protocol.units import Address, address_bytes, parse_address
 
+__all__ = ["Intent", "Outcome", "Sender", "SenderSettings", "Standing"]
+
 TRANSFER_GAS: Final = 21_000
 PASSED_OVER_BLOCKS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class SenderSettings(FeeRules):
-    """`confirmations`: blocks, its own included, after which a transaction counts as mined for good.
-
-    `reorg_blocks`: how long what was mined is watched. `spend_cap_wei`: in 24 hours, gas and value together.
-    `shared_key`: another program may use the key, and a nonce that it took is left to it.
-    """
-
-    confirmations: int = 1
-    reorg_blocks: int = 64
-    bump_after_seconds: float = 30
-    rebroadcast_seconds: float = 5
-    nonce_taken_seconds: float = 15
-    gas_margin_percent: int = 25
-    spend_cap_wei: int | None = None
-    shared_key: bool = False
-    poll_seconds: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A call to be carried out once. `gas_limit` None: the node estimates it."""
-
-    name: str
-    call: Call
-    gas_limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a turn found out about an intent: concluded, or what keeps it from being so."""
-
-    intent: str
-    state: IntentState
-    receipt: Receipt | None
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """For whoever watches the key: how much waits, and what was spent in 24 hours at most, in wei."""
-
-    unconfirmed: int
-    held: int
-    spent_wei: int
-    spend_cap_wei: int | None
-    contested: bool
 
 
 class Sender:
@@ -191,6 +144,13 @@ class Sender:
             if time.monotonic() >= deadline:
                 raise TransactionPending(f"intent {intent}: not mined within {timeout_seconds} seconds")
             time.sleep(self._settings.poll_seconds)
+
+    def estimate(self, call: Call) -> int:
+        """Gas limit that `submit` would choose. TransactionReverted, InsufficientFunds, RpcError."""
+        limit = self._gas_limits([Intent("", call)])[""]
+        if isinstance(limit, ProtocolError):
+            raise limit
+        return limit
 
     def row(self, intent: str) -> OutboxRow | None:
         """Where an intent stands on disk."""

@@ -4,11 +4,13 @@ import json
 import os
 import sys
 
-from tests.benchmarks import paths
+from tests.benchmarks import paths, sending
 
 BENCHMARKS = {
     "state_digest": (paths.state_digest, 7),
     "sign_transactions": (paths.sign, 7),
+    "send_proofs": (sending.send_proofs, 5),
+    "send_proofs_batched": (sending.send_proofs_batched, 5),
     "command_help": (paths.command_help, 7),
 }
 
