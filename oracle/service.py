@@ -26,6 +26,7 @@ from oracle.joblogs import JobLogs
 from oracle.keeper import Keeper, load_account
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
+from oracle.quorum.office import Office, open_office
 from oracle.settings import Settings
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, open_store
@@ -148,9 +149,10 @@ def _build(ground: Ground, shutdown: Shutdown) -> tuple[Services, list[Loop]]:
         return changed
 
     watching = Loop("watcher", watch, ground.settings.poll_seconds, shutdown)
-    services = _services(ground, links, wakeups, lambda: watcher.head_block, dispatching.wake)
+    office = _office(ground, shutdown)
+    services = _services(ground, links, wakeups, lambda: watcher.head_block, dispatching.wake, office)
     loops = [watching, dispatching, _housekeeping(services, shutdown), *_keeping(ground, shutdown)]
-    return services, loops
+    return services, loops if office is None else [*loops, office.loop]
 
 
 def _services(
@@ -159,6 +161,7 @@ def _services(
     wakeups: JobWakeups,
     head_block: Callable[[], int | None],
     wake_dispatcher: Callable[[], None],
+    office: Office | None,
 ) -> Services:
     settings, manifest = ground.settings, ground.manifest
     domain = Domain(manifest.chain_id, manifest.market)
@@ -187,6 +190,7 @@ def _services(
         wake_dispatcher=wake_dispatcher,
         uploads=asyncio.Semaphore(settings.max_uploads),
         unidentified=asyncio.Semaphore(settings.max_unidentified_links),
+        quorum=None if office is None else office.desk,
     )
 
 
@@ -255,6 +259,14 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
     )
     log.info("keeper", address=account.address)
     return [Loop("keeper", keeper.turn, settings.keeper_seconds, shutdown)]
+
+
+def _office(ground: Ground, shutdown: Shutdown) -> Office | None:
+    settings = ground.settings
+    if settings.quorum_keystore is None:
+        return None
+    web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
+    return open_office(settings, ground.manifest, web3, ground.store, wall_now, shutdown)
 
 
 def _listen(host: str, port: int) -> socket.socket:

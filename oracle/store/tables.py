@@ -290,3 +290,38 @@ request_nonces = Table(
     Column("nonce", LargeBinary(32), primary_key=True),
     integer("expires_at", index=True),
 )
+
+# What this oracle signed for the quorum, never forgotten: the `number`-th statement on a subject.
+statements = Table(
+    "statements",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    hash_column("subject", primary_key=True),
+    integer("number", primary_key=True, autoincrement=False),
+    hash_column("digest", unique=True),
+    text("body"),
+    text("signature"),
+    integer("signed_at"),
+)
+
+# Findings for which it collects the signatures of others.
+findings = Table(
+    "findings",
+    metadata,
+    hash_column("digest", primary_key=True),
+    text("kind"),
+    hash_column("subject"),
+    text("body"),
+    integer("proposed_at"),
+    Index(None, "kind", "subject"),
+)
+
+finding_signatures = Table(
+    "finding_signatures",
+    metadata,
+    Column("digest", LargeBinary(32), ForeignKey("findings.digest"), primary_key=True),
+    Column("signer", String(42), primary_key=True),
+    integer("member"),
+    text("signature"),
+    integer("received_at"),
+)

@@ -1,0 +1,39 @@
+"""Who may sign for the quorum now, as this oracle's own node says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from protocol.contracts import Quorum
+from protocol.errors import SignatureInvalid
+from protocol.findings import Finding
+from protocol.structs import QuorumSignature
+from protocol.typed_data import Domain, recover
+from protocol.units import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Council:
+    """`members`: index of each active signer. `threshold`: signatures that decide."""
+
+    threshold: int
+    members: Mapping[Address, int]
+
+
+def read_council(quorum: Quorum) -> Council:
+    """ChainUnavailable, RpcError."""
+    active = quorum.active_members()
+    indices = [index for index in range(active.bit_length()) if active >> index & 1]
+    return Council(quorum.threshold(), {quorum.member_at(index).signer: index for index in indices})
+
+
+def check_member(
+    council: Council, domain: Domain, finding: Finding, signature: bytes
+) -> tuple[Address, QuorumSignature]:
+    """Who signed, as the contract takes it. SignatureInvalid where it is no active member."""
+    signer = recover(domain, finding, signature)
+    index = council.members.get(signer)
+    if index is None:
+        raise SignatureInvalid(f"finding: expected a signature by an active member, got one by {signer}")
+    return signer, QuorumSignature(index, signature)

@@ -1,0 +1,38 @@
+"""What the API needs to sign for others, and to hand out what was signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oracle.quorum.council import read_council
+from oracle.quorum.examination import OutageExaminer, Refusal
+from oracle.quorum.proposer import outage_of
+from oracle.quorum.signer import QuorumSigner
+from oracle.store.engine import Store
+from protocol.contracts import Quorum
+from protocol.findings import Finding, OutageBody
+from protocol.structs import Outage
+from protocol.units import Address, LeaseId
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumDesk:
+    """Threads may share it: requests come in parallel."""
+
+    store: Store
+    quorum: Quorum
+    signer: QuorumSigner
+    outages: OutageExaminer
+
+    def is_member(self, account: Address) -> bool:
+        """ChainUnavailable, RpcError."""
+        return account in read_council(self.quorum).members
+
+    def sign(self, finding: Finding) -> bytes | Refusal:
+        return self.signer.sign(finding)
+
+    def outage(self, lease_id: LeaseId, now: int) -> OutageBody | None:
+        decided = outage_of(self.store, self.quorum, self.outages, lease_id, now)
+        if decided is None or not isinstance(decided.finding, Outage):
+            return None
+        return OutageBody.of(decided.finding, decided.signatures)
