@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from queue import Empty, Queue
+from threading import Thread
 
 import structlog
 
@@ -20,12 +21,12 @@ from oracle.store.findings import Proposal
 from protocol.bodies import ErrorBody
 from protocol.contracts import Quorum
 from protocol.errors import ServiceUnavailable, SignatureInvalid
-from protocol.findings import Finding
+from protocol.findings import Finding, kind_of
 from protocol.outbox import IntentState
 from protocol.sender import Sender
 from protocol.structs import GpuAttestation, QuorumSignature
 from protocol.typed_data import digest, hash_struct
-from protocol.units import to_hex
+from protocol.units import shorten, to_hex
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +43,21 @@ class Collector:
     """Not thread-safe: one thread collects."""
 
     def __init__(
-        self, store: Store, quorum: Quorum, signer: QuorumSigner, peers: Sequence[Peer], now: Now
+        self,
+        store: Store,
+        quorum: Quorum,
+        signer: QuorumSigner,
+        peers: Sequence[Peer],
+        now: Now,
+        *,
+        patience_seconds: float,
     ) -> None:
         self._store = store
         self._quorum = quorum
         self._signer = signer
         self._peers = peers
         self._now = now
+        self._patience_seconds = patience_seconds
 
     def collect(self, finding: Finding, subject: bytes) -> Decided | None:
         """None: not enough of them sign, for now. What came is on disk, and counts at the next try.
@@ -72,13 +81,24 @@ class Collector:
         return Decided(finding, signatures)
 
     def _answers(self, finding: Finding) -> list[bytes]:
-        """Peers are slow and fail one by one: all are asked at once."""
-        with ThreadPoolExecutor(max(1, len(self._peers))) as pool:
-            answers = list(pool.map(_ask, self._peers, repeat(finding)))
-        for peer, answer in zip(self._peers, answers, strict=True):
-            if isinstance(answer, ErrorBody):
-                log.info("peer_refused", peer=peer.url, code=answer.code, reason=answer.message)
-        return [answer for answer in answers if isinstance(answer, bytes)]
+        """Peers are slow and fail one by one: all are asked at once, and nobody is waited for any longer."""
+        came: Queue[tuple[Peer, bytes | ErrorBody]] = Queue()
+        for peer in self._peers:
+            Thread(target=_ask, args=(peer, finding, came), name=peer.url, daemon=True).start()
+        signatures: list[bytes] = []
+        deadline = time.monotonic() + self._patience_seconds
+        for _ in self._peers:
+            try:
+                peer, answer = came.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                log.info("peers_silent", finding=kind_of(finding))
+                break
+            if isinstance(answer, bytes):
+                signatures.append(answer)
+            else:
+                reason = shorten(answer.message, 200)
+                log.info("peer_refused", peer=peer.url, code=shorten(answer.code, 40), reason=reason)
+        return signatures
 
     def _take(self, finding: Finding, key: bytes, council: Council, answers: Sequence[bytes]) -> None:
         """Keeps those of active members."""
@@ -117,8 +137,8 @@ def submit(sender: Sender, quorum: Quorum, decided: Decided) -> IntentState | No
     return sender.submit(f"finding:{to_hex(hash_struct(decided.finding))}", call)
 
 
-def _ask(peer: Peer, finding: Finding) -> bytes | ErrorBody:
+def _ask(peer: Peer, finding: Finding, came: Queue[tuple[Peer, bytes | ErrorBody]]) -> None:
     try:
-        return peer.ask(finding)
+        came.put((peer, peer.ask(finding)))
     except ServiceUnavailable as error:
-        return ErrorBody.of(error)
+        came.put((peer, ErrorBody.of(error)))

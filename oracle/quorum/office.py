@@ -56,7 +56,7 @@ def open_office(
     signer = QuorumSigner(account, domain, store, {Outage: examiner}, now)
     requests = Domain(manifest.chain_id, manifest.market)
     peers = [Peer(url, requests, account, settings.quorum_timeout_seconds) for url in settings.quorum_peers]
-    collector = Collector(store, quorum, signer, peers, now)
+    collector = Collector(store, quorum, signer, peers, now, patience_seconds=settings.quorum_timeout_seconds)
     proposer = OutageProposer(store, quorum, collector, examiner, now, outage_seconds=settings.outage_seconds)
     log.info("quorum_signer", address=account.address, peers=len(peers))
     loop = Loop("quorum", proposer.turn, settings.quorum_seconds, shutdown)

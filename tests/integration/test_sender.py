@@ -112,36 +112,50 @@ def run_and_die(bench: Bench, point: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("point", "state", "pending"),
+    ("point", "states_on_disk", "attempts", "pending"),
     [
-        ("before_signing", IntentState.RESERVED, 0),
-        ("before_broadcast", IntentState.SIGNED, 0),
-        ("after_broadcast", IntentState.SIGNED, 1),
+        ("before_signing", IntentState.RESERVED, 0, 0),
+        ("before_broadcast", IntentState.SIGNED, 1, 0),
+        ("after_broadcast", IntentState.SIGNED, 1, 3),
+        ("before_replacing", IntentState.SIGNED, 1, 0),
+        ("before_rebroadcast", IntentState.SIGNED, 2, 0),
+        ("after_rebroadcast", IntentState.SIGNED, 2, 3),
+        ("after_receipts", IntentState.SIGNED, 1, 3),
     ],
 )
-def test_sender__killed_in_submit__carries_the_intent_out_once_after_restart(
-    bench: Bench, point: str, state: IntentState, pending: int
+def test_sender__killed__carries_each_intent_out_once_and_in_order_after_restart(
+    bench: Bench, point: str, states_on_disk: IntentState, attempts: int, pending: int
 ) -> None:
     run_and_die(bench, point)
     counted = bench.anvil.call("eth_getTransactionCount", account(3).address, "pending")
     assert int(counted, 16) == pending
     sender = bench.sender()
-    row = sender.row(killed_sender.INTENT)
-    assert row is not None and row.state is state
-    sender.turn()
-    bench.anvil.mine()
-    assert states(sender) == {killed_sender.INTENT: IntentState.MINED}
-    bench.anvil.mine()
-    assert (bench.balance(), bench.transaction_count()) == (killed_sender.VALUE_WEI, 1)
+    rows = [row_of(sender, intent) for intent in killed_sender.INTENTS]
+    assert [(row.state, len(row.attempts)) for row in rows] == [(states_on_disk, attempts)] * 3
+    found: dict[str, IntentState] = {}
+    for _ in range(3):
+        bench.pass_time(31)
+        found |= states(sender)
+        bench.anvil.mine()
+    assert found | states(sender) == dict.fromkeys(killed_sender.INTENTS, IntentState.MINED)
+    assert [row_of(sender, intent).nonce for intent in killed_sender.INTENTS] == [0, 1, 2]
+    assert (bench.balance(), bench.transaction_count()) == (sum(killed_sender.VALUES_WEI), 3)
+    assert sender.turn() == []
+
+
+def test_points__all_of_them__are_killed_at() -> None:
+    (marks,) = test_sender__killed__carries_each_intent_out_once_and_in_order_after_restart.pytestmark
+    assert [case[0] for case in marks.args[1]] == list(killed_sender.POINTS)
 
 
 def test_submit__again_after_a_crash_and_a_block__reads_nonce_too_low_as_sent(bench: Bench) -> None:
     run_and_die(bench, "after_broadcast")
     bench.anvil.mine()
     sender = bench.sender()
-    assert sender.submit(killed_sender.INTENT, pay(killed_sender.VALUE_WEI)) is IntentState.SIGNED
-    assert states(sender) == {killed_sender.INTENT: IntentState.MINED}
-    assert (bench.balance(), bench.transaction_count()) == (killed_sender.VALUE_WEI, 1)
+    intent, value = killed_sender.INTENTS[0], killed_sender.VALUES_WEI[0]
+    assert sender.submit(intent, pay(value)) is IntentState.SIGNED
+    assert states(sender) == dict.fromkeys(killed_sender.INTENTS, IntentState.MINED)
+    assert (bench.balance(), bench.transaction_count()) == (sum(killed_sender.VALUES_WEI), 3)
 
 
 def test_turn__broadcast_again__reads_already_known_as_sent(bench: Bench) -> None:

@@ -1,5 +1,7 @@
 """What a signer refuses, and how signatures come together, on a real chain and real stores in one process."""
 
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +11,14 @@ import pytest
 from oracle.quorum.collector import Collector, decisive
 from oracle.quorum.council import Council, check_member, read_council
 from oracle.quorum.examination import MAX_AGE_SECONDS, OutageExaminer, Refusal, RefusalCode
+from oracle.quorum.peers import Peer
 from oracle.quorum.proposer import MARKET_AGE_SECONDS, OutageProposer, outage_of
 from oracle.quorum.signer import QuorumSigner
 from oracle.store import findings, receipts
 from oracle.store.engine import Store, open_store
 from oracle.watcher import Watcher
 from protocol.bodies import ErrorBody
-from protocol.errors import SignatureInvalid
+from protocol.errors import ServiceUnavailable, SignatureInvalid
 from protocol.findings import Finding
 from protocol.structs import Outage, QuorumSignature, Terms
 from protocol.typed_data import digest, hash_struct, recover, sign
@@ -208,7 +211,14 @@ def test_proposer__worker_gone_for_two__is_found_once_and_forgotten_when_it_retu
     quorum, (first, second, third) = table.rental.deployment.quorum, table.seats
     peers = [Neighbour(second), Neighbour(third)]
     now = lambda: int(table.clock.now)  # noqa: E731
-    collector = Collector(first.store, quorum, first.signer, peers, now)  # type: ignore[arg-type]
+    collector = Collector(
+        first.store,
+        quorum,
+        first.signer,
+        peers,
+        now,
+        patience_seconds=5,  # type: ignore[arg-type]
+    )
     proposer = OutageProposer(
         first.store, quorum, collector, first.examiner, now, outage_seconds=OUTAGE_SECONDS
     )
@@ -247,6 +257,26 @@ def test_proposer__worker_gone_for_two__is_found_once_and_forgotten_when_it_retu
     assert found() is None  # the market takes it no more
     first.hear(table.lease)
     assert found() is None
+
+
+def test_collect__peer_that_never_answers__is_not_waited_for(table: Table) -> None:
+    first, quorum = table.seats[0], table.rental.deployment.quorum
+    first.hear(table.lease)
+    outage = Outage(table.lease, table.pass_time(2 * OUTAGE_SECONDS) - OUTAGE_SECONDS)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        peer = Peer(url, table.rental.domain, account(6), timeout_seconds=2)
+        collector = Collector(
+            first.store, quorum, first.signer, [peer], lambda: int(table.clock.now), patience_seconds=0.2
+        )
+        began = time.monotonic()
+        assert collector.collect(outage, table.lease) is None
+        with pytest.raises(ServiceUnavailable, match="the last request"):
+            peer.ask(outage)
+        assert time.monotonic() - began < 2
+        rig.until(lambda: not peer._busy.locked(), "its answer is given up")
+    with pytest.raises(ServiceUnavailable):
+        peer.ask(outage)
 
 
 def test_check_member__others_than_active_members__are_not_counted(table: Table) -> None:
