@@ -30,6 +30,7 @@ from oracle.quorum.office import Office, open_office
 from oracle.settings import Settings
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, open_store
+from oracle.store.outbox import StoreOutbox
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
 from protocol import link
@@ -37,7 +38,7 @@ from protocol.chain import check_deployment, connect
 from protocol.contracts import Market
 from protocol.errors import BadInput, WrongChain
 from protocol.manifest import DeploymentManifest, load
-from protocol.outbox import SqliteOutbox
+from protocol.outbox import Outbox, SqliteOutbox
 from protocol.sender import Sender, SenderSettings
 from protocol.typed_data import Domain
 
@@ -239,7 +240,7 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
     account = load_account(settings.keystore, settings.password_file)
     # A connection of its own: requests of one thread do not wait for those of another.
     web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
-    outbox = SqliteOutbox(settings.data_dir / "outbox.sqlite")
+    outbox = _outbox(ground)
     pace = SenderSettings(
         bump_after_seconds=settings.keeper_replace_seconds,
         max_fee_cap_wei=settings.keeper_max_fee_wei,
@@ -259,6 +260,13 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:
     )
     log.info("keeper", address=account.address)
     return [Loop("keeper", keeper.turn, settings.keeper_seconds, shutdown)]
+
+
+def _outbox(ground: Ground) -> Outbox:
+    """Where a store is shared the key may be too: then its nonces must be."""
+    if ground.settings.resolved_database_url.startswith("sqlite:"):
+        return SqliteOutbox(ground.settings.data_dir / "outbox.sqlite")
+    return StoreOutbox(ground.store)
 
 
 def _office(ground: Ground, shutdown: Shutdown) -> Office | None:

@@ -2,10 +2,13 @@
 
 import shutil
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from oracle.store.engine import open_store
+from oracle.store.outbox import StoreOutbox
 from protocol.calls import Call
 from protocol.chain import connect, disconnect
 from protocol.errors import ChainUnavailable, KeyContested, TransactionReverted
@@ -305,3 +308,27 @@ def test_turn__outbox_lost_altogether__fills_its_own_gap_and_goes_on(bench: Benc
     bench.anvil.mine()
     assert states(sender) == {"gap:0": MINED, "ours": MINED}
     assert (bench.balance(), bench.transaction_count()) == (7, 2)
+
+
+def test_sender__oracles_on_one_store__go_on_with_what_another_has_begun(bench: Bench) -> None:
+    url = f"sqlite:///{bench.folder / 'store.sqlite'}"
+    with closing(open_store(url)) as one, closing(open_store(url)) as other:
+        first, second = (
+            Sender(bench.anvil.web3, account(3), StoreOutbox(store), CHAIN_ID, STUCK, bench.clock)
+            for store in (one, other)
+        )
+        first.submit("a", pay(1))
+        first.submit("b", pay(20))
+        bench.anvil.call("anvil_dropAllTransactions")  # the first one is gone, and the node forgets
+        bench.pass_time(6)
+        second.submit("b", pay(20))
+        second.turn()
+        second.submit("c", pay(300))
+        bench.anvil.mine()
+        assert states(second) == dict.fromkeys("abc", MINED)
+        first.submit("d", pay(4000))  # nonces that another spent are not a stranger's
+        bench.anvil.mine()
+        assert states(first) == {"d": MINED}
+        assert [row_of(first, name).nonce for name in "abcd"] == [0, 1, 2, 3]
+        assert (bench.balance(), bench.transaction_count()) == (4321, 4)
+        assert first.standing().spent_wei == second.standing().spent_wei > 4321

@@ -1,15 +1,18 @@
 """The outbox on disk: what a method returned from is there after a restart."""
 
-import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oracle.store.engine import open_store
+from oracle.store.outbox import StoreOutbox
 from protocol.calls import Call
 from protocol.errors import BadInput
-from protocol.outbox import IntentState, Receipt, Reservation, SignedAttempt, SqliteOutbox
+from protocol.outbox import IntentState, Outbox, Receipt, Reservation, SignedAttempt, SqliteOutbox
 from protocol.units import address_of
 
 CALL = Call(address_of(b"\x0a" * 20), b"\1\2", 2**200)
@@ -34,25 +37,34 @@ def receipt(status: int = 1) -> Receipt:
 
 
 class Files:
-    """Opens the same file again and again, as restarts do."""
+    """Opens the same outbox again and again, as restarts do."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stack: ExitStack) -> None:
         self.path = path
-        self.opened: list[SqliteOutbox] = []
+        self.stack = stack
 
-    def __call__(self, scope: bytes = SCOPE) -> SqliteOutbox:
-        outbox = SqliteOutbox(self.path, clock=lambda: 1.0)
+    def __call__(self, scope: bytes = SCOPE) -> Outbox:
+        outbox = self.open()
         outbox.bind(scope)
-        self.opened.append(outbox)
         return outbox
 
+    def open(self) -> Outbox:
+        return self.stack.enter_context(closing(SqliteOutbox(self.path, clock=lambda: 1.0)))
 
-@pytest.fixture
-def reopen(tmp_path: Path) -> Any:
-    files = Files(tmp_path / "folder" / "outbox.sqlite")
-    yield files
-    for outbox in files.opened:
-        outbox.close()
+
+class Stores(Files):
+    """The one in the oracle's store."""
+
+    def open(self) -> Outbox:
+        store = self.stack.enter_context(closing(open_store(f"sqlite:///{self.path}")))
+        return StoreOutbox(store, clock=lambda: 1.0)
+
+
+@pytest.fixture(params=[Files, Stores])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Files]:
+    with ExitStack() as stack:
+        (tmp_path / "folder").mkdir()
+        yield request.param(tmp_path / "folder" / "outbox.sqlite", stack)
 
 
 def test_reserve__nonces__follow_each_other_and_the_chain(reopen: Files) -> None:
@@ -151,11 +163,9 @@ def test_bind__other_scope__sees_no_rows_and_has_its_own_nonces(reopen: Files) -
         other.bind(SCOPE)
 
 
-def test_outbox__not_bound__is_of_no_use(tmp_path: Path) -> None:
-    outbox = SqliteOutbox(tmp_path / "x.sqlite")
+def test_outbox__not_bound__is_of_no_use(reopen: Files) -> None:
     with pytest.raises(RuntimeError, match="bind"):
-        outbox.find("i")
-    outbox.close()
+        reopen.open().find("i")
 
 
 def test_update__unknown_intent__is_refused(reopen: Files) -> None:
@@ -163,11 +173,8 @@ def test_update__unknown_intent__is_refused(reopen: Files) -> None:
         reopen().mark_mined("i", receipt())
 
 
-def test_file__settings__are_durable(reopen: Files) -> None:
-    reopen()
-    with sqlite3.connect(reopen.path) as connection:
+def test_file__settings__are_durable(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "outbox.sqlite"
+    with closing(SqliteOutbox(path)) as outbox, closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
-    durable = reopen.opened[0]._connection.execute("PRAGMA synchronous").fetchone()
-    assert durable == (2,)
-    assert json.dumps(receipt().raw)
+        assert outbox._connection.execute("PRAGMA synchronous").fetchone() == (2,)
