@@ -1,6 +1,6 @@
 """Many JSON-RPC calls in few requests: what a call costs is mostly the way there and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
 import requests
@@ -10,8 +10,10 @@ from web3.exceptions import Web3Exception
 from protocol.chain import answer_of, rpc
 from protocol.errors import ChainUnavailable, RpcError
 
-MAX_CALLS: Final = 200  # nodes refuse more than 1,000, or answers of more than some MiB
+MAX_CALLS: Final = 200  # nodes take a thousand at most, and bodies of some MiB
+MAX_CHARACTERS: Final = 1 << 20
 
+_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 _Batch = Callable[[list[tuple[Any, Any]]], Any]
 
 
@@ -20,15 +22,25 @@ def rpc_each(web3: Web3, method: str, params: Sequence[Sequence[Any]]) -> list[A
 
     ChainUnavailable where an answer is missing; those calls before may have been carried out.
     """
-    if not params:
-        return []
     send = cast("_Batch | None", getattr(web3.provider, "make_batch_request", None))
-    if send is None or len(params) == 1:
-        return [_one(web3, method, each) for each in params]
     found: list[Any] = []
-    for first in range(0, len(params), MAX_CALLS):
-        found += _batch(send, method, params[first : first + MAX_CALLS])
+    for part in _parts(params):
+        answers = None if send is None or len(part) == 1 else _batch(send, method, part)
+        # None too where the node takes no batches, or not this one.
+        found += [_one(web3, method, each) for each in part] if answers is None else answers
     return found
+
+
+def _parts(params: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    first = characters = 0
+    for index, each in enumerate(params):
+        size = len(str(each))
+        if index > first and (index - first == MAX_CALLS or characters + size > MAX_CHARACTERS):
+            yield params[first:index]
+            first, characters = index, 0
+        characters += size
+    if first < len(params):
+        yield params[first:]
 
 
 def _one(web3: Web3, method: str, params: Sequence[Any]) -> Any:
@@ -38,17 +50,19 @@ def _one(web3: Web3, method: str, params: Sequence[Any]) -> Any:
         return error
 
 
-def _batch(send: _Batch, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+def _batch(send: _Batch, method: str, params: Sequence[Sequence[Any]]) -> list[Any] | None:
+    """None: one answer for all of them, which is an error."""
     try:
         answers = send([(method, list(each)) for each in params])
-    except (requests.RequestException, Web3Exception, OSError, ValueError, TypeError, KeyError) as error:
+    except (requests.RequestException, Web3Exception, OSError, *_MALFORMED) as error:
         raise ChainUnavailable(f"{method}, batch: {type(error).__name__}: {error}") from error
     if not isinstance(answers, list):
-        answer_of(method, answers)  # one error for all
-        raise ChainUnavailable(f"{method}: expected a batch of answers, got one")
+        return None
     found = cast(list[Any], answers)
-    if len(found) != len(params):
-        raise ChainUnavailable(f"{method}: expected {len(params)} answers, got {len(found)}")
+    # They come in any order, and are told apart by their ids alone.
+    numbers = {each.get("id") for each in found} - {None}
+    if not len(numbers) == len(found) == len(params):
+        raise ChainUnavailable(f"{method}: expected {len(params)} answers, got {len(numbers)} with an id")
     return [_result(method, answer) for answer in found]
 
 
