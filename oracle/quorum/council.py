@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from protocol.contracts import Quorum
 from protocol.errors import SignatureInvalid
@@ -11,6 +14,8 @@ from protocol.findings import Finding
 from protocol.structs import QuorumSignature
 from protocol.typed_data import Domain, recover
 from protocol.units import Address
+
+KEPT_SECONDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,23 @@ def read_council(quorum: Quorum) -> Council:
     active = quorum.active_members()
     indices = [index for index in range(active.bit_length()) if active >> index & 1]
     return Council(quorum.threshold(), {quorum.member_at(index).signer: index for index in indices})
+
+
+class CouncilView:
+    """The council as it was a moment ago: strangers may ask more often than a node likes to answer."""
+
+    def __init__(self, quorum: Quorum, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._quorum = quorum
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._read: tuple[float, Council] | None = None
+
+    def council(self) -> Council:
+        """At most `KEPT_SECONDS` old. ChainUnavailable, RpcError."""
+        with self._lock:
+            if self._read is None or self._monotonic() - self._read[0] >= KEPT_SECONDS:
+                self._read = (self._monotonic(), read_council(self._quorum))
+            return self._read[1]
 
 
 def check_member(

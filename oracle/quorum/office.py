@@ -11,6 +11,7 @@ from oracle.clock import Now
 from oracle.keeper import load_account
 from oracle.loops import Loop, Shutdown
 from oracle.quorum.collector import Collector
+from oracle.quorum.council import CouncilView
 from oracle.quorum.desk import QuorumDesk
 from oracle.quorum.examination import OutageExaminer
 from oracle.quorum.peers import Peer
@@ -60,4 +61,4 @@ def open_office(
     proposer = OutageProposer(store, quorum, collector, examiner, now, outage_seconds=settings.outage_seconds)
     log.info("quorum_signer", address=account.address, peers=len(peers))
     loop = Loop("quorum", proposer.turn, settings.quorum_seconds, shutdown)
-    return Office(QuorumDesk(store, quorum, signer, examiner), loop)
+    return Office(QuorumDesk(store, CouncilView(quorum), signer, examiner), loop)

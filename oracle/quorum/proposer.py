@@ -6,7 +6,7 @@ import structlog
 
 from oracle.clock import Now, later_of
 from oracle.quorum.collector import Collector, Decided, decisive
-from oracle.quorum.council import read_council
+from oracle.quorum.council import CouncilView, read_council
 from oracle.quorum.examination import MAX_AGE_SECONDS, Examiner
 from oracle.store import entities, findings, history
 from oracle.store.engine import Store
@@ -22,7 +22,8 @@ from protocol.units import LeaseId
 log = structlog.get_logger(__name__)
 
 OUTAGE = kind_of(Outage(LeaseId(bytes(32)), 0))
-SHOWN_PROPOSALS = 8
+PROPOSALS = 8  # of a lease that are looked at
+MAX_PATIENCE_SECONDS = 3600
 MARKET_AGE_SECONDS = 86_400  # what is older the market does not take
 
 
@@ -66,18 +67,26 @@ class OutageProposer:
         return seen_at is not None and seen_at < self._now() - self._since_seconds
 
     def _propose(self, lease: LeaseEntry, now: int) -> None:
-        newest = next(iter(_proposals(self._store, lease.lease_id, 1)), None)
-        if newest is not None and self._examiner.retraction(newest[0]) is None:
-            outage, proposal = newest
-            if decisive(proposal, read_council(self._quorum)) is not None:
+        standing = [
+            (outage, proposal)
+            for outage, proposal in _proposals(self._store, lease.lease_id)
+            if self._examiner.retraction(outage) is None
+        ]
+        if standing:
+            outage, newest = standing[0]
+            if decisive(newest, read_council(self._quorum)) is not None:
                 if outage.since >= now - MAX_AGE_SECONDS:
                     return
-            elif self._now() - proposal.proposed_at <= self._outage_seconds:
+            elif self._now() - newest.proposed_at <= self._patience_seconds(len(standing)):
                 self._collect(outage)  # peers may come round to it
                 return
         fresh = Outage(lease.lease_id, now - self._since_seconds)
         if self._examiner.refusal(fresh) is None:
             self._collect(fresh)
+
+    def _patience_seconds(self, proposals: int) -> int:
+        """Longer each time: each proposal is one more statement that every member keeps."""
+        return min(self._outage_seconds << proposals - 1, MAX_PATIENCE_SECONDS)
 
     def _collect(self, outage: Outage) -> None:
         try:
@@ -90,21 +99,20 @@ class OutageProposer:
 
 
 def outage_of(
-    store: Store, quorum: Quorum, examiner: Examiner[Outage], lease_id: LeaseId, now: int
+    store: Store, view: CouncilView, examiner: Examiner[Outage], lease_id: LeaseId, now: int
 ) -> Decided | None:
     """What a renter's delegate may fail over with; None where the worker is not gone, or too few say so."""
-    council = None
-    for outage, proposal in _proposals(store, lease_id, SHOWN_PROPOSALS):
+    for outage, proposal in _proposals(store, lease_id):
         if outage.since + MARKET_AGE_SECONDS <= now or examiner.retraction(outage) is not None:
             continue
-        council = council or read_council(quorum)
-        signatures = decisive(proposal, council)
+        signatures = decisive(proposal, view.council())
         if signatures is not None:
             return Decided(outage, signatures)
     return None
 
 
-def _proposals(store: Store, lease_id: LeaseId, limit: int) -> list[tuple[Outage, Proposal]]:
+def _proposals(store: Store, lease_id: LeaseId) -> list[tuple[Outage, Proposal]]:
+    """Newest first."""
     with store.read() as transaction:
-        found = findings.list_proposals(transaction, OUTAGE, lease_id, limit)
+        found = findings.list_proposals(transaction, OUTAGE, lease_id, PROPOSALS)
     return [(each.finding, each) for each in found if isinstance(each.finding, Outage)]

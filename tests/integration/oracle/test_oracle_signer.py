@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oracle.quorum.collector import Collector, decisive
-from oracle.quorum.council import Council, check_member, read_council
+from oracle.quorum.council import Council, CouncilView, check_member, read_council
 from oracle.quorum.examination import MAX_AGE_SECONDS, OutageExaminer, Refusal, RefusalCode
 from oracle.quorum.peers import Peer
 from oracle.quorum.proposer import MARKET_AGE_SECONDS, OutageProposer, outage_of
@@ -223,8 +223,10 @@ def test_proposer__worker_gone_for_two__is_found_once_and_forgotten_when_it_retu
         first.store, quorum, collector, first.examiner, now, outage_seconds=OUTAGE_SECONDS
     )
 
+    view = CouncilView(quorum)
+
     def found() -> Outage | None:
-        decided = outage_of(first.store, quorum, first.examiner, table.lease, now())
+        decided = outage_of(first.store, view, first.examiner, table.lease, now())
         if decided is None:
             return None
         quorum.require(hash_struct(decided.finding), decided.signatures)
@@ -241,7 +243,7 @@ def test_proposer__worker_gone_for_two__is_found_once_and_forgotten_when_it_retu
     proposer.turn()
     assert found() is None
     peers[0].answer = None
-    proposer.turn()
+    proposer.turn()  # with the same time as before, which the second comes round to
     outage = found()
     assert outage is not None and outage.since > table.terms.start
     table.pass_time(2 * OUTAGE_SECONDS)
@@ -257,6 +259,45 @@ def test_proposer__worker_gone_for_two__is_found_once_and_forgotten_when_it_retu
     assert found() is None  # the market takes it no more
     first.hear(table.lease)
     assert found() is None
+
+
+def test_proposer__peers_heard_the_worker_later__asks_again_for_a_later_time(table: Table) -> None:
+    quorum, (first, second, _) = table.rental.deployment.quorum, table.seats
+    now = lambda: int(table.clock.now)  # noqa: E731
+    collector = Collector(
+        first.store,
+        quorum,
+        first.signer,
+        [Neighbour(second)],
+        now,
+        patience_seconds=5,  # type: ignore[list-item]
+    )
+    proposer = OutageProposer(
+        first.store, quorum, collector, first.examiner, now, outage_seconds=OUTAGE_SECONDS
+    )
+    first.hear(table.lease)
+    table.pass_time(OUTAGE_SECONDS // 2)
+    second.hear(table.lease)
+    for _ in range(3):
+        table.pass_time(OUTAGE_SECONDS)
+        proposer.turn()
+        proposer.turn()
+    view = CouncilView(quorum)
+    decided = outage_of(first.store, view, first.examiner, table.lease, now())
+    assert decided is not None and [each.member for each in decided.signatures] == [0, 1]
+    with first.store.read() as transaction:
+        assert len(findings.list_proposals(transaction, "outage", table.lease, 9)) == 2
+
+
+def test_council_view__asked_often__asks_the_node_now_and_then(table: Table) -> None:
+    deployment, passed = table.rental.deployment, [0.0]
+    view = CouncilView(deployment.quorum, lambda: passed[0])
+    assert len(view.council().members) == 3
+    deployment.anvil.send(deployment.owner, deployment.quorum.build_remove_member(2))
+    deployment.anvil.advance(2)
+    assert len(view.council().members) == 3
+    passed[0] += 2
+    assert len(view.council().members) == 2
 
 
 def test_collect__peer_that_never_answers__is_not_waited_for(table: Table) -> None:
