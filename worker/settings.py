@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from protocol.errors import BadInput
 from protocol.units import UnitId, hex_bytes
+from worker.keys import FOLDER_NAME
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
@@ -26,6 +27,8 @@ class Settings(BaseSettings):
     keystore: Path
     password_file: Path
     data_dir: Path
+    key_dir: Path | None = None
+    """Of the encryption keys that `python -m worker identify --key-dir` makes. None: `keys` in data_dir."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=30)] = 10
     proof_interval_seconds: PositiveSeconds = 3600
     poll_seconds: PositiveSeconds = 1
@@ -71,9 +74,13 @@ class Settings(BaseSettings):
         return UnitId(hex_bytes(self.unit_id, 32, "unit_id"))
 
     @property
+    def resolved_key_dir(self) -> Path:
+        return self.key_dir or self.data_dir / FOLDER_NAME
+
+    @property
     def sealed_paths(self) -> tuple[Path, ...]:
         """What no job may ever see."""
-        return (self.data_dir, self.keystore, self.password_file)
+        return (self.data_dir, self.resolved_key_dir, self.keystore, self.password_file)
 
 
 def load_settings(path: Path) -> Settings:
