@@ -1,36 +1,85 @@
-"""Throws away what nobody needs any more: nonces of expired requests, artifacts that no job refers to."""
+"""Throws away what nobody needs any more: spent nonces, idle uploads, artifacts past their retention."""
 
 from __future__ import annotations
 
-import threading
+from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 
-from oracle.artifacts import ArtifactFolder
+from oracle.artifacts import ArtifactStore
 from oracle.clock import Now
-from oracle.store.artifacts import delete_unused_artifacts
+from oracle.store import retention
 from oracle.store.engine import Store
 from oracle.store.nonces import delete_expired_nonces
+from oracle.uploads import Uploads
+from protocol.units import Digest
 
 log = structlog.get_logger(__name__)
 
+BATCH = 500
 
-def tidy(
-    store: Store,
-    artifacts: ArtifactFolder,
-    artifact_lock: threading.Lock,
-    now: Now,
-    unused_artifact_seconds: int,
-) -> bool:
-    """One turn. Rows go before files: a kill in between leaves bytes that the next upload of them finds."""
-    instant = now()
-    with store.write() as transaction:
-        delete_expired_nonces(transaction, instant)
-    with artifact_lock:
-        with store.write() as transaction:
-            unused = delete_unused_artifacts(transaction, instant - unused_artifact_seconds)
-        for digest in unused:
-            artifacts.remove(digest)
-    if unused:
-        log.info("artifacts_removed", count=len(unused))
-    return False
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long is kept what is not needed."""
+
+    artifact_seconds: int
+    upload_seconds: int
+    sweep_seconds: int
+    """How often the store is listed for bytes that no row knows."""
+
+
+class Housekeeper:
+    """Not thread-safe: one thread takes the turns. Killed at any step, the next turn takes it again."""
+
+    def __init__(
+        self, store: Store, artifacts: ArtifactStore, uploads: Uploads, now: Now, kept: Retention
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._uploads = uploads
+        self._now = now
+        self._kept = kept
+        self._swept_at: int | None = None
+
+    def turn(self) -> bool:
+        """False: nothing is left to do now."""
+        now = self._now()
+        with self._store.write() as transaction:
+            delete_expired_nonces(transaction, now)
+        idle = self._uploads.end_idle(now - self._kept.upload_seconds)
+        if idle:
+            log.info("uploads_ended", count=idle)
+        with self._store.write() as transaction:
+            retention.mark_unneeded(transaction, now)
+        before = now - self._kept.artifact_seconds
+        while self._expel(before):
+            self._remove_leaving()
+        if self._swept_at is None or now - self._swept_at >= self._kept.sweep_seconds:
+            self._sweep()
+            self._swept_at = now
+        self._remove_leaving()
+        return False
+
+    def _expel(self, before: int) -> list[Digest]:
+        with self._store.write() as transaction:
+            return retention.expel_unneeded(transaction, before, BATCH)
+
+    def _sweep(self) -> None:
+        found = self._artifacts.digests()
+        while digests := list(islice(found, BATCH)):
+            with self._store.write() as transaction:
+                strays = retention.expel_strays(transaction, digests)
+            if strays:
+                log.info("strays_found", count=len(strays))
+
+    def _remove_leaving(self) -> None:
+        with self._store.read() as transaction:
+            leaving = retention.leaving(transaction)
+        for digest in leaving:
+            self._artifacts.remove(digest)
+            with self._store.write() as transaction:
+                retention.end_leaving(transaction, digest)
+        if leaving:
+            log.info("artifacts_removed", count=len(leaving))

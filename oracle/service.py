@@ -17,18 +17,21 @@ from web3 import Web3
 
 from oracle.api.application import build_application
 from oracle.api.services import Services
-from oracle.artifacts import ArtifactFolder
+from oracle.artifact_places import open_artifacts, quotas_of
+from oracle.artifacts import Staging
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
-from oracle.housekeeping import tidy
+from oracle.housekeeping import Housekeeper, Retention
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.keeper import Keeper, load_account
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
+from oracle.readers import load_readers
 from oracle.settings import Settings
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, open_store
+from oracle.uploads import Uploads
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
 from protocol import link
@@ -172,13 +175,17 @@ def _services(
         wake_dispatcher=wake_dispatcher,
         wake_readers=wakeups.wake,
     )
+    artifacts, staging = open_artifacts(settings), Staging(settings.data_dir / "incoming")
     return Services(
         settings=settings,
         manifest=manifest,
         domain=domain,
         store=ground.store,
-        artifacts=ArtifactFolder(settings.data_dir / "artifacts"),
+        artifacts=artifacts,
+        staging=staging,
+        incoming=Uploads(ground.store, staging, artifacts, quotas_of(settings), wall_now),
         logs=logs,
+        readers=load_readers(settings.readers_file, domain),
         intake=intake,
         links=links,
         wakeups=wakeups,
@@ -215,16 +222,11 @@ def _rules(ground: Ground) -> Rules:
 def _housekeeping(services: Services, shutdown: Shutdown) -> Loop:
     settings = services.settings
 
-    def turn() -> bool:
-        return tidy(
-            services.store,
-            services.artifacts,
-            services.artifact_lock,
-            services.now,
-            settings.unused_artifact_seconds,
-        )
-
-    return Loop("housekeeping", turn, settings.housekeeping_seconds, shutdown)
+    kept = Retention(
+        settings.unused_artifact_seconds, settings.upload_expiry_seconds, settings.stray_sweep_seconds
+    )
+    housekeeper = Housekeeper(services.store, services.artifacts, services.incoming, services.now, kept)
+    return Loop("housekeeping", housekeeper.turn, settings.housekeeping_seconds, shutdown)
 
 
 def _keeping(ground: Ground, shutdown: Shutdown) -> list[Loop]:

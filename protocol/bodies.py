@@ -8,11 +8,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from protocol import structs
 from protocol.errors import BadInput, ProtocolError
 from protocol.manifest import DeploymentManifest
+from protocol.readers import ReaderKey
 from protocol.signed import SignedOrder, SignedReceipt
 from protocol.units import hex_bytes, parse_address
 
 T = TypeVar("T")
 
+JobClassName = Literal["OPAQUE", "EXACT", "TRACED"]
 JobState = Literal["waiting", "queued", "assigned", "running", "finished", "proven", "expired", "abandoned"]
 
 
@@ -62,6 +64,11 @@ ReceiptField = Annotated[
     SignedReceipt,
     _reads(SignedReceipt, SignedReceipt.from_json),
     PlainSerializer(SignedReceipt.to_json),
+]
+ReaderKeyField = Annotated[
+    ReaderKey,
+    _reads(ReaderKey, ReaderKey.from_json),
+    PlainSerializer(ReaderKey.to_json),
 ]
 ManifestField = Annotated[
     DeploymentManifest,
@@ -178,7 +185,10 @@ class OrderBody(Body):
 
 
 class JobBody(Body):
-    """`attempt` is zero before the first; `receipt` and `proof_hash` are None until there are some."""
+    """`attempt` is zero before the first; `receipt` and `proof_hash` are None until there are some.
+
+    `checked_as`: OPAQUE also for another class of job, where it is sealed and no verifier can read it.
+    """
 
     job_id: HashField
     lease_id: HashField
@@ -186,6 +196,7 @@ class JobBody(Body):
     detail: str
     order: OrderField
     spec: SpecField
+    checked_as: JobClassName
     attempt: Natural
     created_at: Natural
     updated_at: Natural
@@ -199,12 +210,22 @@ class JobsBody(Body):
 
 
 class LogsBody(Body):
-    """Bytes [offset, next_offset) of a job's log in base64; `complete` where no more will come."""
+    """Bytes [offset, next_offset) of a job's log in base64; `complete` where no more will come.
+
+    The log of attempt i + 1 begins at `attempt_offsets[i]`. A sealed order's is sent as `worker.logs` says.
+    """
 
     offset: Natural
     next_offset: Natural
+    attempt_offsets: tuple[Natural, ...]
     data: str
     complete: bool
+
+
+class ReadersBody(Body):
+    """Keys that jobs which can be checked are sealed to, besides those of their parties."""
+
+    readers: tuple[ReaderKeyField, ...]
 
 
 class ArtifactBody(Body):

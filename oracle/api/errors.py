@@ -18,7 +18,15 @@ from protocol.units import shorten
 
 log = structlog.get_logger(__name__)
 
-STATUS_OF_CODE = {"too_large": 413, "signature_invalid": 403}
+STATUS_OF_CODE = {
+    "too_large": 413,
+    "quota_exceeded": 413,
+    "signature_invalid": 403,
+    "unknown_upload": 404,
+    "upload_resumed": 409,
+    "too_many_uploads": 429,
+    "checksum_mismatch": 460,
+}
 
 
 class ApiError(Exception):

@@ -60,7 +60,7 @@ def post_order(request: Request, caller: Signed) -> Response:
             jobs.insert_job(transaction, job_id, renter, order.terms, signed_order, now)
         job = jobs.get_job(transaction, job_id)
         assert job is not None  # noqa: S101 - inserted above, in the same transaction
-        body = job_body(transaction, services.logs, job)
+        body = job_body(transaction, services.logs, services.readers, job)
     services.wake_dispatcher()
     return json_response(body, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
@@ -71,7 +71,7 @@ def read_job(request: Request, job_id: str, caller: Signed) -> Response:
     services = services_of(request)
     with services.store.read() as transaction:
         job = _readable_job(transaction, job_id_of(job_id), caller.address)
-        body = job_body(transaction, services.logs, job)
+        body = job_body(transaction, services.logs, services.readers, job)
     return json_response(body)
 
 
@@ -91,7 +91,9 @@ def list_jobs(
         renters = lease.renters if lease else (terms.renter,)
         by_worker = check_party(transaction, terms, renters, caller.address)
         shown = [job for job in found if by_worker or job.renter == caller.address]
-        body = JobsBody(jobs=tuple(job_body(transaction, services.logs, job) for job in shown))
+        body = JobsBody(
+            jobs=tuple(job_body(transaction, services.logs, services.readers, job) for job in shown)
+        )
     return json_response(body)
 
 

@@ -12,7 +12,7 @@ from oracle.api.views import lease_body, offer_body
 from oracle.clock import later_of
 from oracle.store import entities, history
 from oracle.store.engine import Transaction
-from protocol.bodies import DeploymentBody, HealthBody, LeasesBody, OfferBody, OffersBody
+from protocol.bodies import DeploymentBody, HealthBody, LeasesBody, OfferBody, OffersBody, ReadersBody
 from protocol.ledger import OfferEntry
 from protocol.units import parse_address
 
@@ -41,6 +41,12 @@ def read_health(request: Request) -> Response:
 def read_deployment(request: Request) -> Response:
     """Open: public facts of the chain."""
     return json_response(DeploymentBody(manifest=services_of(request).manifest))
+
+
+@router.get("/readers")
+def list_readers(request: Request) -> Response:
+    """Open: each key is signed by whose it is."""
+    return json_response(ReadersBody(readers=services_of(request).readers))
 
 
 @router.get("/offers")

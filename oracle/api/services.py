@@ -10,15 +10,17 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
-from oracle.artifacts import ArtifactFolder
+from oracle.artifacts import ArtifactStore, Staging
 from oracle.clock import Now
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.links import Links
 from oracle.settings import Settings
 from oracle.store.engine import Store
+from oracle.uploads import Uploads
 from oracle.wakeups import JobWakeups
 from protocol.manifest import DeploymentManifest
+from protocol.readers import ReaderKey
 from protocol.typed_data import Domain
 
 
@@ -28,8 +30,11 @@ class Services:
     manifest: DeploymentManifest
     domain: Domain
     store: Store
-    artifacts: ArtifactFolder
+    artifacts: ArtifactStore
+    staging: Staging
+    incoming: Uploads
     logs: JobLogs
+    readers: tuple[ReaderKey, ...]
     intake: Intake
     links: Links
     wakeups: JobWakeups
@@ -39,8 +44,8 @@ class Services:
     uploads: asyncio.Semaphore
     unidentified: asyncio.Semaphore
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    # Held while a file and its row come or go together.
-    artifact_lock: threading.Lock = field(default_factory=threading.Lock)
+    # Held while a proof's evidence and its row come together.
+    evidence_lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def services_of(connection: HTTPConnection) -> Services:

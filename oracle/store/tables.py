@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Dialect,
@@ -181,6 +182,25 @@ artifacts = Table(
     hash_column("digest", primary_key=True),
     integer("size_bytes"),
     integer("stored_at"),
+    # SHA-256 of each `oracle.artifacts.BLOCK_BYTES`; NULL: not taken yet.
+    Column("block_digests", LargeBinary, nullable=True),
+    # When housekeeping first saw that nothing needs it; NULL: something does.
+    integer("unneeded_since", nullable=True),
+)
+
+# Artifacts whose rows are gone and whose bytes are about to be: no upload of them begins or ends meanwhile.
+leaving_artifacts = Table("leaving_artifacts", metadata, hash_column("digest", primary_key=True))
+
+# Uploads under way; to have one is to keep its digest from leaving. The bytes lie in the staging folder.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", String(32), primary_key=True),
+    account_column("account", index=True),
+    hash_column("digest", index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False),  # so many are on the disk and were signed for
+    integer("touched_at", index=True),
 )
 
 # Who has shown to possess the bytes, by uploading all of them. The quota of an account is over these rows.
