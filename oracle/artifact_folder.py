@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from oracle.artifacts import LEFTOVER_SECONDS
+from oracle.artifacts import LEFTOVER_SECONDS, digests_of_names
 from protocol.units import Digest, ProofHash
 
 
@@ -45,7 +45,7 @@ class ArtifactFolder:
             if path.name.startswith("."):
                 _remove_leftover(path)
             elif path.is_file():
-                yield Digest(bytes.fromhex(path.name))
+                yield from digests_of_names([path.name])
 
     def keep_evidence(self, proof_hash: ProofHash, staged: Path) -> None:
         _put(staged, self.evidence_path(proof_hash))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import fsspec  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError  # pyright: ignore[reportMissingTypeStubs]
 
+from oracle.artifacts import digests_of_names
 from protocol.errors import BadInput, ServiceUnavailable
 from protocol.units import Digest, ProofHash
 
@@ -56,8 +57,7 @@ class ArtifactObjects:
     def digests(self) -> Iterator[Digest]:
         with _reachable():
             found: list[str] = self._files.find(f"{self._root}/sha256")
-        for path in found:
-            yield Digest(bytes.fromhex(path.rpartition("/")[2]))
+        yield from digests_of_names(path.rpartition("/")[2] for path in found)
 
     def keep_evidence(self, proof_hash: ProofHash, staged: Path) -> None:
         self._put(staged, self._evidence(proof_hash))

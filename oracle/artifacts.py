@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import time
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from protocol.errors import DigestMismatch, LimitExceeded
 from protocol.units import Digest, ProofHash
 
 BLOCK_BYTES: Final = 4 << 20
+_DIGEST: Final = re.compile("[0-9a-f]{64}", re.ASCII)
 LEFTOVER_SECONDS: Final = 3600
 """So old must be what nobody knows before it goes: it may be of an upload that is not written down yet."""
 
@@ -166,6 +168,13 @@ def hash_file(path: Path, size_bytes: int, expected: Digest) -> StagedFile:
         check_digest(expected, state.digest())
         os.fsync(file.fileno())
     return StagedFile(path, size_bytes, expected, state.blocks())
+
+
+def digests_of_names(names: Iterable[str]) -> Iterator[Digest]:
+    """Of those that are digests: whatever else lies in a store is none of ours."""
+    for name in names:
+        if _DIGEST.fullmatch(name):
+            yield Digest(bytes.fromhex(name))
 
 
 def check_digest(expected: Digest, actual: Digest) -> None:

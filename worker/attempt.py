@@ -87,8 +87,8 @@ class Host:
     device_environment: dict[str, str]
     environment_digest: Digest
     opaque_threads: int
-    keys: tuple[X25519PrivateKey, ...]
-    """Of encryption; orders may be sealed to any of them."""
+    keys: Callable[[], Sequence[X25519PrivateKey]]
+    """Of encryption: orders may be sealed to any of them, also to one that was made since the start."""
     folder: Path
     max_artifact_bytes: int
     energy_joules: Callable[[], int]
@@ -154,7 +154,7 @@ class Attempt:
         self._report(AttemptState.ACCEPTED)
         self._check_now()
         try:
-            self._keys = open_order(self._host.domain, self._terms, order, self._host.keys)
+            self._keys = open_order(self._host.domain, self._terms, order, self._host.keys())
             demanded = self._order.spec.environment_digest
             if demanded not in (ZERO_DIGEST, self._host.environment_digest):
                 raise DigestMismatch(

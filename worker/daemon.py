@@ -123,8 +123,9 @@ class _Worker:
         found = inventory.read()
         self._check_devices(found)
         registry = Registry(web3, deployment.registry)
-        self._keys = read_keys(settings.resolved_key_dir)
-        check_registered(self._keys, registry.unit_of(settings.unit)[0].encryption_key)
+        check_registered(
+            read_keys(settings.resolved_key_dir), registry.unit_of(settings.unit)[0].encryption_key
+        )
         self._unit_gpus = check_unit(
             registry,
             settings.unit,
@@ -222,7 +223,7 @@ class _Worker:
             device_environment={"CUDA_VISIBLE_DEVICES": visible},
             environment_digest=environment_digest(found),
             opaque_threads=self._settings.cpu_threads or found.cpu_count,
-            keys=self._keys,
+            keys=lambda: read_keys(self._settings.resolved_key_dir),
             folder=folder,
             max_artifact_bytes=self._settings.max_artifact_bytes,
             energy_joules=self._inventory.energy_joules,

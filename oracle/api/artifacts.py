@@ -100,7 +100,7 @@ def _checked(
         with services.store.write() as transaction:
             artifacts.set_block_digests(transaction, digest, None)
         # Whoever has the bytes heals it by uploading them again.
-        raise ApiError(503, "artifact_damaged", "the store has lost or altered these bytes") from error
+        raise ApiError(410, "artifact_damaged", "the store has lost or altered these bytes") from error
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -60,7 +60,7 @@ def download_evidence(request: Request, proof_hash: str) -> Response:
         raise ApiError(404, "unknown_evidence", "no evidence of such a proof")
     if sha256(data) != expected:
         log.error("evidence_damaged", proof_hash=wanted)
-        raise ApiError(503, "artifact_damaged", "the store has lost or altered this evidence")
+        raise ApiError(410, "artifact_damaged", "the store has lost or altered this evidence")
     return Response(data, media_type="application/json")
 
 

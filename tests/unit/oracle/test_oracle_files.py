@@ -87,10 +87,11 @@ def test_folder__half_put_by_a_killed_process__is_no_artifact_and_goes(
     path.parent.mkdir()
     half = path.with_name(".0123456789abcdef")
     half.write_bytes(DATA)
+    (path.parent / "notes.txt").write_text("an operator's own")
     assert list(folder.digests()) == [] and half.exists()
     monkeypatch.setattr("oracle.artifact_folder.LEFTOVER_SECONDS", -1)
     assert list(folder.digests()) == []
-    assert files(tmp_path) == []
+    assert files(tmp_path) == [f"sha256/{path.parent.name}/notes.txt"]
 
 
 def test_keep_evidence__twice__same_file(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def agent(tmp_path: Path, journal: Journal, clock: Clock) -> Agent:
         device_environment={},
         environment_digest=absent,
         opaque_threads=1,
-        keys=(),
+        keys=tuple,
         folder=tmp_path / "attempts",
         max_artifact_bytes=1,
         energy_joules=lambda: 0,
