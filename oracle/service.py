@@ -175,7 +175,7 @@ def _services(
         wake_dispatcher=wake_dispatcher,
         wake_readers=wakeups.wake,
     )
-    artifacts, staging = open_artifacts(settings), Staging(settings.data_dir / "incoming")
+    artifacts, staging = open_artifacts(settings), Staging(settings.data_dir / "artifacts" / "incoming")
     return Services(
         settings=settings,
         manifest=manifest,

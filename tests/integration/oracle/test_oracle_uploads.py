@@ -42,7 +42,7 @@ class Place:
         return rig.Domain(self.deployment.manifest.chain_id, self.deployment.manifest.market)
 
     def parts(self) -> list[Path]:
-        return list((self.folder / "data" / "incoming").iterdir())
+        return list((self.folder / "data" / "artifacts" / "incoming").iterdir())
 
     def stored(self, data: bytes) -> Path:
         name = rig.sha256(data).hex()
