@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
@@ -163,6 +163,8 @@ def fresh_world(ground: tuple[Store, ArtifactFolder, Path]) -> World:
 SMALL, SECONDS = st.integers(0, 3), st.sampled_from((1, 30, 60, 101, 150))
 ENDS = st.sampled_from((JobState.FINISHED, JobState.PROVEN, JobState.ABANDONED, JobState.EXPIRED))
 STATUSES = st.sampled_from((LeaseStatus.BREACHED, LeaseStatus.CLOSED, LeaseStatus.CLOSED))
+OPEN, DONE = ("open", 0), ("end", 0, JobState.PROVEN)
+CLOSED = ("change", 0, LeaseStatus.CLOSED)
 STEPS = st.one_of(
     st.tuples(st.just("upload"), SMALL),
     st.tuples(st.just("begin"), SMALL),
@@ -178,6 +180,17 @@ STEPS = st.one_of(
 # Every step is on the disk before the next: a tenth of the examples that others have.
 @settings(max_examples=max(12, settings().max_examples // 10))
 @given(st.lists(STEPS, min_size=5, max_size=25))
+# A lease follows on the closed one.
+@example([OPEN, DONE, CLOSED, ("turn", 150), ("turn", 150)])
+# The lease is closed, its job has not ended.
+@example([CLOSED, ("turn", 150), ("turn", 150)])
+# Uploaded again while nothing needs it.
+@example([("turn", 1), ("turn", 60), ("upload", 1), ("turn", 60), ("turn", 101)])
+# The retention begins when the need ends, not before.
+@example([("turn", 1), DONE, CLOSED, ("turn", 60), ("turn", 60), ("turn", 60)])
+# A breached lease may yet be disputed; needed again in time, it stays.
+@example([DONE, ("change", 0, LeaseStatus.BREACHED), ("turn", 150), ("turn", 150), CLOSED, ("turn", 60)])
+@example([("turn", 1), ("turn", 60), ("order", 0, 1), ("turn", 60), ("turn", 60)])
 def test_retention__whatever_happens__keeps_what_is_needed_and_nothing_else(
     ground: tuple[Store, ArtifactFolder, Path], steps: list[tuple[object, ...]]
 ) -> None:
