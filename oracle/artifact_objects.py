@@ -17,6 +17,8 @@ from protocol.errors import BadInput, ServiceUnavailable
 from protocol.units import Digest, ProofHash
 
 SCHEMES: Final = ("s3",)
+RETRIES: Final = 2
+CONNECT_SECONDS: Final = 5
 
 
 class ArtifactObjects:
@@ -33,8 +35,11 @@ class ArtifactObjects:
         options: dict[str, Any] = {"key": key, "secret": secret, "use_listings_cache": False}
         if endpoint:
             options["endpoint_url"] = endpoint
+        # Whoever calls tries again; to wait here would keep threads of the server.
+        options["config_kwargs"] = {"retries": {"max_attempts": RETRIES}, "connect_timeout": CONNECT_SECONDS}
         # Its types are unknown.
         self._files: Any = cast(Any, fsspec).filesystem(parts.scheme, skip_instance_cache=True, **options)
+        self._files.retries = RETRIES
 
     def keep(self, staged: Path, digest: Digest) -> None:
         self._put(staged, self._path(digest))
