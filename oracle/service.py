@@ -21,6 +21,7 @@ from web3 import Web3
 from oracle.api.application import build_application
 from oracle.api.services import Services
 from oracle.artifacts import ArtifactFolder
+from oracle.book import Book
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
 from oracle.duties import Duty, on_duty
@@ -31,6 +32,7 @@ from oracle.keeper import Keeper, load_account
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
 from oracle.neighbours import Neighbours
+from oracle.refolding import refresh_rows
 from oracle.settings import Settings
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, Transaction, open_store
@@ -44,8 +46,10 @@ from protocol.errors import BadInput, RetryableError, WrongChain
 from protocol.manifest import DeploymentManifest, load
 from protocol.outbox import SqliteOutbox
 from protocol.sender import Sender, SenderSettings
+from protocol.structs import Offer
 from protocol.typed_data import Domain
-from protocol.units import UnitId
+from protocol.units import Address, UnitId
+from protocol.wallets import check_account_signature
 
 log = structlog.get_logger(__name__)
 
@@ -121,6 +125,7 @@ def _check_ground(settings: Settings) -> Ground:
     store = open_store(settings.resolved_database_url)
     with store.write() as transaction:
         bind_deployment(transaction, manifest)
+    refresh_rows(store, manifest)
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return Ground(settings, manifest, web3, store, holder)
 
@@ -238,6 +243,7 @@ def _services(
         artifacts=ArtifactFolder(settings.data_dir / "artifacts"),
         logs=logs,
         intake=intake,
+        book=_book(ground, domain),
         links=links,
         whereabouts=whereabouts,
         wakeups=wakeups,
@@ -247,6 +253,17 @@ def _services(
         uploads=asyncio.Semaphore(settings.max_uploads),
         unidentified=asyncio.Semaphore(settings.max_unidentified_links),
     )
+
+
+def _book(ground: Ground, domain: Domain) -> Book:
+    settings = ground.settings
+    # A connection of its own: requests of one thread do not wait for those of another.
+    web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
+
+    def check_signature(offer: Offer, signature: bytes, provider: Address) -> None:
+        check_account_signature(web3, domain, offer, signature, provider)
+
+    return Book(ground.store, check_signature, wall_now, settings.max_signed_offers_per_provider)
 
 
 def _dispatching(
@@ -281,6 +298,7 @@ def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loo
     settings, duty = services.settings, ground.duty("housekeeping")
 
     def turn() -> bool:
+        services.book.reconcile()
         return tidy(
             duty.store,
             services.artifacts,

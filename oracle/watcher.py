@@ -14,6 +14,7 @@ from web3 import Web3
 
 from oracle.store import entities, history
 from oracle.store.engine import Store
+from oracle.store.facts import write_facts
 from protocol.chain import Block, read_block
 from protocol.errors import InvariantBroken
 from protocol.events import Event, decode, emitters
@@ -160,6 +161,7 @@ class Watcher:
             if history.get_cursor(transaction) != batch.after:
                 return  # another oracle, or a rebuild, was faster: look again
             entities.write_rows(transaction, rows)
+            write_facts(transaction, changes)
             history.add_rows(transaction, events)
             history.retain_blocks(transaction, batch.blocks, batch.last.number - self._retained_blocks)
             history.set_cursor(transaction, batch.last)

@@ -85,8 +85,8 @@ def list_command(
     **given: Any,
 ) -> None:
     """List an offer of a unit; its hash goes to stdout, or with --signed the offer that renters take."""
+    from protocol.weekly_hours import parse_hours
     from scripts.client import providing
-    from scripts.client.hours import parse_hours
     from scripts.client.offers import signed_offer_text
 
     with Session(given) as session:

@@ -46,9 +46,9 @@ def cli() -> None:
 def offers(oracle_url: str, as_json: bool, gpu_class: str | None) -> None:
     """List the offers one can rent, cheapest first."""
     from protocol.bodies import json_of
+    from protocol.weekly_hours import format_hours
     from scripts.client.amounts import format_amount, format_duration
     from scripts.client.api import OracleClient
-    from scripts.client.hours import format_hours
 
     with OracleClient(oracle_url) as oracle:
         found = list(oracle.offers(gpu_class))

@@ -1,4 +1,4 @@
-"""What the chain says: health, deployment, offers, leases. All open: all of it is public on-chain."""
+"""What the chain says: health, deployment, leases. All open: all of it is public on-chain."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from starlette.responses import Response
 from oracle.api.errors import ApiError, json_response
 from oracle.api.parameters import Cursor, Limit, lease_id_of, read_cursor, write_cursor
 from oracle.api.services import services_of
-from oracle.api.views import lease_body, offer_body
-from oracle.clock import later_of
+from oracle.api.views import lease_body
 from oracle.store import entities, history
-from oracle.store.engine import Transaction
-from protocol.bodies import DeploymentBody, HealthBody, LeasesBody, OfferBody, OffersBody
-from protocol.ledger import OfferEntry
+from protocol.bodies import DeploymentBody, HealthBody, LeasesBody
 from protocol.units import parse_address
 
 router = APIRouter(prefix="/v1")
@@ -41,30 +38,6 @@ def read_health(request: Request) -> Response:
 def read_deployment(request: Request) -> Response:
     """Open: public facts of the chain."""
     return json_response(DeploymentBody(manifest=services_of(request).manifest))
-
-
-@router.get("/offers")
-def list_offers(
-    request: Request,
-    gpu_class: str | None = None,
-    token: str | None = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Response:
-    """Open: offers are events of the chain. Cheapest first; those that have expired are left out."""
-    services = services_of(request)
-    chosen = None if token is None else parse_address(token, "token")
-    after = read_cursor(cursor)
-    with services.store.read() as transaction:
-        block = history.get_cursor(transaction)
-        now = later_of(services.now(), block.timestamp if block else None)
-        found = entities.list_offers(transaction, gpu_class, chosen, now, after, limit + 1)
-        page = tuple(_offer(request, transaction, entry) for entry in found[:limit])
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        following = write_cursor(last.offer.price_per_hour, last.offer_hash)
-    return json_response(OffersBody(offers=page, next_cursor=following))
 
 
 @router.get("/leases/{lease_id}")
@@ -100,9 +73,3 @@ def list_leases(
         following = write_cursor(last.opened_at.block_number, last.lease_id)
     leases = tuple(lease_body(entry) for entry in found[:limit])
     return json_response(LeasesBody(leases=leases, next_cursor=following))
-
-
-def _offer(request: Request, transaction: Transaction, entry: OfferEntry) -> OfferBody:
-    unit = entities.get_unit(transaction, entry.offer.unit_id)
-    connected = services_of(request).links.silent_seconds(entry.offer.unit_id) == 0
-    return offer_body(entry, unit.booked_hours if unit else 0, connected)

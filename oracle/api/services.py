@@ -11,6 +11,7 @@ from typing import cast
 from starlette.requests import HTTPConnection
 
 from oracle.artifacts import ArtifactFolder
+from oracle.book import Book
 from oracle.clock import Now
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
@@ -32,6 +33,7 @@ class Services:
     artifacts: ArtifactFolder
     logs: JobLogs
     intake: Intake
+    book: Book
     links: Links
     whereabouts: Whereabouts
     wakeups: JobWakeups

@@ -1,0 +1,23 @@
+"""Writes the ledger's rows anew, out of the stored events, where earlier code wrote them in another form."""
+
+from __future__ import annotations
+
+import structlog
+
+from oracle.store import entities, history
+from oracle.store.engine import Store
+from oracle.store.facts import rows_are_current
+from protocol.ledger import Parameters, fold
+from protocol.manifest import DeploymentManifest
+
+log = structlog.get_logger(__name__)
+
+
+def refresh_rows(store: Store, manifest: DeploymentManifest) -> None:
+    """Afterwards the rows are in the form that this code reads: in one transaction, or as they were."""
+    with store.write() as transaction:
+        if rows_are_current(transaction):
+            return
+        state = fold(Parameters.of(manifest), history.list_events(transaction))
+        entities.replace_all(transaction, state)
+    log.info("rows_refreshed", leases=len(state.leases), offers=len(state.offers))
