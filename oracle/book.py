@@ -12,9 +12,9 @@ import structlog
 
 from oracle.clock import Now, later_of
 from oracle.store import entities, history
-from oracle.store.book import count_signed, delete_void, post_offer, standing_of
+from oracle.store.book import count_signed, delete_void, post_offer
 from oracle.store.engine import Store, Transaction
-from oracle.store.facts import is_cancelled, list_tokens
+from oracle.store.facts import is_cancelled, list_tokens, standing_of
 from protocol.errors import BadInput, Expired, LimitExceeded, RejectedError
 from protocol.ledger import UnitEntry
 from protocol.ledger.offers import HORIZON_SECONDS, offer_epoch

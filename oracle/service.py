@@ -32,6 +32,7 @@ from oracle.keeper import Keeper, load_account
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
 from oracle.neighbours import Neighbours
+from oracle.quotes import Limits, Quotes
 from oracle.refolding import refresh_rows
 from oracle.settings import Settings
 from oracle.store.deployment import bind_deployment
@@ -226,6 +227,7 @@ def _services(
     settings, manifest = ground.settings, ground.manifest
     domain = Domain(manifest.chain_id, manifest.market)
     logs = JobLogs(settings.data_dir / "logs")
+    book = _book(ground, domain)
     intake = Intake(
         ground.store,
         logs,
@@ -243,7 +245,16 @@ def _services(
         artifacts=ArtifactFolder(settings.data_dir / "artifacts"),
         logs=logs,
         intake=intake,
-        book=_book(ground, domain),
+        book=book,
+        quotes=Quotes(
+            ground.store,
+            book,
+            links,
+            wall_now,
+            _quote_limits(settings),
+            wake_readers=wakeups.wake,
+            wake_others=wake_dispatcher,
+        ),
         links=links,
         whereabouts=whereabouts,
         wakeups=wakeups,
@@ -264,6 +275,10 @@ def _book(ground: Ground, domain: Domain) -> Book:
         check_account_signature(web3, domain, offer, signature, provider)
 
     return Book(ground.store, check_signature, wall_now, settings.max_signed_offers_per_provider)
+
+
+def _quote_limits(settings: Settings) -> Limits:
+    return Limits(settings.max_quote_requests, settings.max_quote_requests_total)
 
 
 def _dispatching(
@@ -299,6 +314,7 @@ def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loo
 
     def turn() -> bool:
         services.book.reconcile()
+        services.quotes.tidy()
         return tidy(
             duty.store,
             services.artifacts,

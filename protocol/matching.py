@@ -3,7 +3,7 @@
 The oracle searches with it, a renter checks the answer with it, a worker chooses its bid with it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -163,15 +163,11 @@ def term_refusals(offer: Offer, booked_hours: int, wanted: Requirements, now: in
         yield from _hour_refusals(offer, booked_hours, wanted.schedule, now)
 
 
-def rank(
-    fitting: Iterable[tuple[Offer, Facts, bytes]],
-) -> list[tuple[Offer, Facts, bytes]]:
-    """Offers, their facts and hashes, best first: the cheapest; of equals the best name, then the oldest."""
-    return sorted(fitting, key=lambda item: rank_key(item[0], item[1], item[2]))
-
-
 def rank_key(offer: Offer, facts: Facts, offer_hash: bytes) -> tuple[int, int, int, bytes]:
-    """Sorts offers of one token: prices an hour of two tokens do not compare."""
+    """Best first: the cheapest; of equals the best name, then the oldest.
+
+    Of offers in one token: prices in two do not compare.
+    """
     return offer.price_per_hour, -facts.reputation_units, facts.known_since, offer_hash
 
 

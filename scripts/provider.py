@@ -110,6 +110,20 @@ def list_command(
 
 
 @cli.command()
+@click.argument("offer_files", type=options.FILE, nargs=-1, required=True)
+@together(options.manifest, options.oracle_url, options.keystore, options.password_file)
+def publish(offer_files: tuple[Path, ...], **given: Any) -> None:
+    """Put signed offers of yours into the oracle's book, where every renter finds them."""
+    from scripts.client.offers import read_signed_offer
+
+    offers = [read_signed_offer(path) for path in offer_files]
+    with Session(given) as session:
+        for signed in offers:
+            posted = session.oracle.post_offer(signed)
+            click.echo(f"{posted.offer_hash} {'is in the book' if posted.created else 'was in the book'}")
+
+
+@cli.command()
 @click.option("--salt", type=click.IntRange(0, (1 << 256) - 1), help="Of the signed offer.")
 @click.option("--offer-file", type=options.FILE, help="The signed offer.")
 @click.option("--all", "everything", is_flag=True, help="Every offer of yours, listed or signed.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from oracle.api import artifacts, errors, evidence, jobs, market, offers, worker_link
+from oracle.api import artifacts, errors, evidence, jobs, market, offers, quotes, worker_link
 from oracle.api.services import Services
 
 
@@ -15,6 +15,6 @@ def build_application(services: Services) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for room in (market, offers, artifacts, jobs, evidence, worker_link):
+    for room in (market, offers, quotes, artifacts, jobs, evidence, worker_link):
         app.include_router(room.router)
     return app

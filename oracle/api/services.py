@@ -16,6 +16,7 @@ from oracle.clock import Now
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.links import Links
+from oracle.quotes import Quotes
 from oracle.settings import Settings
 from oracle.store.engine import Store
 from oracle.wakeups import JobWakeups
@@ -34,6 +35,7 @@ class Services:
     logs: JobLogs
     intake: Intake
     book: Book
+    quotes: Quotes
     links: Links
     whereabouts: Whereabouts
     wakeups: JobWakeups

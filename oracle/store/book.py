@@ -50,10 +50,3 @@ def delete_void(transaction: Transaction, now: int) -> int:
         ~exists().where(tokens.c.token == book.c.token),
     )
     return transaction.execute(delete(book).where(void)).rowcount
-
-
-def standing_of(transaction: Transaction, provider: Address) -> tuple[int, int]:
-    """The provider's epoch and free stake in base units; both zero where nobody has staked."""
-    query = select(providers.c.epoch, providers.c.free_units).where(providers.c.provider == provider)
-    row = transaction.execute(query).first()
-    return (0, 0) if row is None else (row.epoch, row.free_units)

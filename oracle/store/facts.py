@@ -18,6 +18,7 @@ from oracle.store.market_tables import (
     reputations,
     tokens,
 )
+from oracle.store.tables import providers
 from protocol.ledger import Changes, FindingEntry, LedgerState
 from protocol.ledger.reputation import scores
 from protocol.reputation import Custom
@@ -88,6 +89,13 @@ def is_cancelled(transaction: Transaction, provider: Address, salt: int) -> bool
         cancelled_salts.c.provider == provider, cancelled_salts.c.salt == str(salt)
     )
     return transaction.execute(query).first() is not None
+
+
+def standing_of(transaction: Transaction, provider: Address) -> tuple[int, int]:
+    """The provider's epoch and free stake in base units; both zero where nobody has staked."""
+    query = select(providers.c.epoch, providers.c.free_units).where(providers.c.provider == provider)
+    row = transaction.execute(query).first()
+    return (0, 0) if row is None else (row.epoch, row.free_units)
 
 
 def _write_reputations(transaction: Transaction, pairs: set[Pair]) -> None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from oracle.store.engine import Transaction
-from oracle.store.facts import list_tokens
+from oracle.store.facts import is_cancelled, list_tokens, standing_of
 from oracle.store.market_tables import (
     WEIGHT_DIGITS,
     WeightText,
@@ -97,10 +97,10 @@ def get_found(transaction: Transaction, offer_hash: OfferHash, now: int) -> Foun
         table.name: transaction.execute(_select(table).where(table.c.offer_hash == offer_hash)).first()
         for table in (offers, signed_offers)
     }
-    row = rows["offers"] or rows["signed_offers"]
+    listed, signed = rows["offers"], rows["signed_offers"]
+    row = listed if listed is not None and listed.listed else signed or listed
     if row is None:
         return None
-    signed = rows["signed_offers"]
     return read_found(row, now, None if signed is None else signed.signature)
 
 
@@ -120,6 +120,35 @@ def read_found(row: Row, now: int, signature: bytes | None = None) -> Found:
     offer = from_json(Offer, json.loads(row.body)["offer"])
     signature = row.signature if signature is None else signature
     return Found(OfferHash(row.offer_hash), offer, facts, bool(row.listed), signature, _place(row))
+
+
+def facts_of(transaction: Transaction, offer: Offer, now: int) -> tuple[Facts, int]:
+    """Of an offer that is in no table: what is known of it beside its terms, and its reputation's weight."""
+    known = units.outerjoin(findings, findings.c.unit_id == units.c.unit_id)
+    unit = transaction.execute(
+        select(units, findings.c.gops, findings.c.attested_at, findings.c.expires_at)
+        .select_from(known)
+        .where(units.c.unit_id == offer.unit_id)
+    ).first()
+    named = select(reputations.c.weight).where(
+        reputations.c.provider == offer.provider, reputations.c.token == offer.token
+    )
+    weight = transaction.execute(named).scalar() or 0
+    epoch, free_units = standing_of(transaction, offer.provider)
+    if unit is None:
+        return Facts(available=False), weight
+    void = is_cancelled(transaction, offer.provider, offer.salt) or epoch != offer_epoch(offer.salt)
+    facts = Facts(
+        booked_hours=_whole_mask(unit),
+        vram_mib=unit.vram_mib,
+        gops=unit.gops or 0,
+        attested_at=unit.attested_at or 0,
+        attested_until=unit.expires_at or 0,
+        free_stake_units=free_units,
+        reputation_units=score_units(weight, now),
+        available=bool(unit.rentable) and not void,
+    )
+    return facts, weight
 
 
 def term_row(offer: Offer, known_since: int) -> dict[str, Any]:

@@ -114,6 +114,19 @@ class OracleClient:
         response = self._send("POST", "/v1/offers", json.dumps(document).encode(), signed=True)
         return _parsed(market_bodies.PostedOfferBody, response)
 
+    def request_quotes(self, wanted: Requirements, deadline: int) -> market_bodies.QuotesBody:
+        """Asks every connected worker of such a unit for a bid until the deadline, Unix seconds."""
+        body = market_bodies.QuoteRequestBody(
+            requirements=market_bodies.RequirementsBody.of(wanted), deadline=deadline
+        )
+        response = self._send("POST", "/v1/quotes", json.dumps(bodies.json_of(body)).encode(), signed=True)
+        return _parsed(market_bodies.QuotesBody, response)
+
+    def quotes(self, request_id: bytes, wait_seconds: int = 0) -> market_bodies.QuotesBody:
+        """What was bid so far; waits until all have answered or the deadline is over."""
+        target = _target(f"/v1/quotes/{to_hex(request_id)}", wait_seconds=wait_seconds)
+        return self._get(market_bodies.QuotesBody, target, signed=True)
+
     def reputations(self) -> Iterator[market_bodies.ReputationsBody]:
         """Page after page, each as of the block that it names."""
         cursor: str | None = None

@@ -17,7 +17,12 @@ NO_LEASE = LeaseId(ZERO_BYTES32)
 
 def objection(body: OfferBody, needs: Requirements, now: int) -> Refusal | None:
     """Why an offer of the oracle's does not do, or None where it does."""
-    facts = Facts(
+    return next(refusals(body.offer, facts_of(body), replace(needs, connected=True), now), None)
+
+
+def facts_of(body: OfferBody) -> Facts:
+    """What the oracle says of an offer beside its terms."""
+    return Facts(
         booked_hours=body.booked_hours,
         vram_mib=body.vram_mib,
         gops=body.measured_gops,
@@ -28,7 +33,6 @@ def objection(body: OfferBody, needs: Requirements, now: int) -> Refusal | None:
         worker_connected=body.worker_connected,
         available=body.listed or body.signed,
     )
-    return next(refusals(body.offer, facts, replace(needs, connected=True), now), None)
 
 
 def objection_to_terms(offer: Offer, booked_hours: int, needs: Requirements, now: int) -> Refusal | None:

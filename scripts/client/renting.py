@@ -1,5 +1,6 @@
 """What a renter does: propose a launch, carry it out in one transaction, send orders, give notice."""
 
+import math
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,9 +14,9 @@ from protocol.matching import Requirements, Schedule, window_of
 from protocol.orders import first_order_hash, job_id, lease_id
 from protocol.outbox import Receipt
 from protocol.signed import SignedOffer, SignedOrder
-from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, Terms
+from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, OfferKind, Terms
 from protocol.typed_data import hash_struct, sign
-from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, ZERO_DIGEST, JobId, LeaseId, hex_bytes, to_hex
+from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, ZERO_DIGEST, Address, JobId, LeaseId, hex_bytes, to_hex
 from scripts.client.api import OracleClient, ServiceRefused
 from scripts.client.bundling import Bundle
 from scripts.client.chain import Chain
@@ -32,6 +33,7 @@ from scripts.client.planning import (
 )
 from scripts.client.providing import event_of
 from scripts.client.purse import Purse, fresh_intent
+from scripts.client.quoting import request_quotes, sound_bids
 from scripts.client.schedules import schedule_of
 from scripts.task import Task
 
@@ -76,15 +78,29 @@ class Launch:
 
 def needs_of(task: Task, chain: Chain, schedule: Schedule) -> Requirements:
     """What the task asks of an offer. BadInput where its token or price make no sense here."""
-    section = task.section
+    section, resources = task.section, task.file.resources
     token = None if section.token is None else chain.tokens.address_of(section.token)
-    price = None
-    if section.max_price_per_hour is not None:
-        if token is None:
-            raise BadInput("max_price_per_hour: expected `token` beside it: a price is in some token")
-        price = chain.tokens.parse(token, section.max_price_per_hour)
-    resources = task.file.resources
-    return Requirements(resources.gpu_class, resources.gpu_count, token, price, schedule)
+    age = resources.measured_within_hours
+    return Requirements(
+        gpu_class=resources.gpu_class,
+        gpu_count=resources.gpu_count,
+        token=token,
+        max_price_per_hour=_units(chain, token, "max_price_per_hour", section.max_price_per_hour),
+        schedule=schedule,
+        kind=None if section.kind is None else OfferKind[section.kind.upper()],
+        min_vram_mib=(resources.vram_gib or 0) * 1024,
+        min_gops=math.ceil((resources.tflops or 0) * 1000),
+        max_attestation_age_seconds=None if age is None else age * 3600,
+        min_reputation_units=_units(chain, token, "min_reputation", section.min_reputation) or 0,
+    )
+
+
+def _units(chain: Chain, token: Address | None, key: str, amount: str | None) -> int | None:
+    if amount is None:
+        return None
+    if token is None:
+        raise BadInput(f"{key}: expected `token` beside it: an amount is in some token")
+    return chain.tokens.parse(token, amount)
 
 
 def schedule_of_task(task: Task) -> Schedule:
@@ -127,6 +143,22 @@ def propose(
         terms=draft_terms(chosen, chosen.provider, window, fee_bps, ZERO_DIGEST, 0),
         offer_signature=signature,
     )
+
+
+def best_quote(
+    chain: Chain, oracle: OracleClient, task: Task, seconds: int, schedule: Schedule
+) -> SignedOffer:
+    """What was bid best for the task within so many seconds. BadInput where nothing does."""
+    needs = needs_of(task, chain, schedule)
+    answer = request_quotes(oracle, needs, seconds)
+    bids = sound_bids(chain, answer.quotes, needs, next_start(chain))
+    if not bids:
+        raise BadInput(
+            f"no quote fits: {answer.asked} workers asked, {answer.answered} answered,"
+            f" {len(answer.quotes)} bids",
+            code="no_offer",
+        )
+    return bids[0][1]
 
 
 def _found_offer(
