@@ -15,9 +15,16 @@ log = structlog.get_logger(__name__)
 
 def refresh_rows(store: Store, manifest: DeploymentManifest) -> None:
     """Afterwards the rows are in the form that this code reads: in one transaction, or as they were."""
-    with store.write() as transaction:
-        if rows_are_current(transaction):
-            return
-        state = fold(Parameters.of(manifest), history.list_events(transaction))
-        entities.replace_all(transaction, state)
-    log.info("rows_refreshed", leases=len(state.leases), offers=len(state.offers))
+    while True:
+        with store.read() as transaction:
+            if rows_are_current(transaction):
+                return
+            cursor = history.get_cursor(transaction)
+            events = list(history.list_events(transaction))
+        # Outside of any transaction: it takes as long as the history is.
+        state = fold(Parameters.of(manifest), events)
+        with store.write() as transaction:
+            if history.get_cursor(transaction) == cursor:
+                entities.replace_all(transaction, state)
+                log.info("rows_refreshed", leases=len(state.leases), offers=len(state.offers))
+                return
