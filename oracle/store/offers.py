@@ -83,6 +83,7 @@ def search(
         allowed &= {wanted.token}
     if not allowed:
         return
+    _keep_order(transaction)
     streams = [
         _stream(transaction, _query(table, wanted, now, sorted(allowed)), table, after, page_rows)
         for table in (offers, signed_offers)
@@ -303,6 +304,25 @@ def _beyond(table: Table, weight: ColumnElement[int], after: Place) -> ColumnEle
     equals = and_(weight == after.weight, or_(since > after.known_since, equals))
     equals = and_(price == after.price_per_hour, or_(weight < after.weight, equals))
     return and_(price >= after.price_per_hour, or_(price > after.price_per_hour, equals))
+
+
+def _keep_order(transaction: Transaction) -> None:
+    """PostgreSQL would join whole tables and sort, where the first page in the index's order is wanted."""
+    if transaction.dialect.name != "postgresql":
+        return
+    names = (
+        "enable_seqscan",
+        "enable_bitmapscan",
+        "enable_hashjoin",
+        "enable_mergejoin",
+        "enable_sort",
+        "jit",
+    )
+    values = {"join_collapse_limit": "1", "max_parallel_workers_per_gather": "0"} | dict.fromkeys(
+        names, "off"
+    )
+    # Until the end of this transaction.
+    transaction.execute(select(*(func.set_config(name, value, True) for name, value in values.items())))
 
 
 def _place(row: Row) -> Place:

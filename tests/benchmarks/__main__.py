@@ -4,12 +4,14 @@ import json
 import os
 import sys
 
-from tests.benchmarks import paths
+from tests.benchmarks import offers_search, paths
 
 BENCHMARKS = {
     "state_digest": (paths.state_digest, 7),
     "sign_transactions": (paths.sign, 7),
     "command_help": (paths.command_help, 7),
+    "offers_search": (offers_search.offers_search, 7),
+    "offers_search_in_vain": (offers_search.offers_search_in_vain, 7),
 }
 
 

@@ -1,6 +1,9 @@
 """Search among 100,000 offers, a quarter of them signed: what renters ask for, and the worst of it."""
 
+import atexit
+import functools
 import random
+import shutil
 import statistics
 import tempfile
 import time
@@ -114,28 +117,35 @@ def search_seconds(store: Store, wanted: Requirements, limit: int = 20) -> float
 
 
 def offers_search(rounds: int) -> Figure:
-    """95th percentile of the searches, and beside it the median and the worst there is."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_store(f"sqlite:///{Path(folder) / 'store.sqlite'}")
-        try:
-            with store.write() as transaction:
-                fill(transaction)
-            asked = requests()
-            search_seconds(store, next(asked))
-            seconds = [search_seconds(store, next(asked)) for _ in range(20 * rounds)]
-            worst = statistics.median(search_seconds(store, WORST) for _ in range(rounds))
-        finally:
-            store.close()
-    p95 = statistics.quantiles(seconds, n=20)[-1]
-    shown = {"p50": statistics.median(seconds), "nothing does": worst}
-    return Figure(
-        ours=round(p95 * 1e3, 3),
-        peers={name: round(value * 1e3, 3) for name, value in shown.items()},
-        unit="ms",
-        ratio=None,
-        goal=f"p95 <= {GOAL_SECONDS * 1e3:g} ms",
-        met=p95 <= GOAL_SECONDS,
-    )
+    """95th percentile of what renters ask for."""
+    store, asked = filled(), requests()
+    search_seconds(store, next(asked))
+    seconds = [search_seconds(store, next(asked)) for _ in range(20 * rounds)]
+    return _figure(statistics.quantiles(seconds, n=20)[-1])
+
+
+def offers_search_in_vain(rounds: int) -> Figure:
+    """Median of the worst that can be asked for."""
+    store = filled()
+    search_seconds(store, WORST)
+    return _figure(statistics.median(search_seconds(store, WORST) for _ in range(rounds)))
+
+
+@functools.cache
+def filled() -> Store:
+    """A store of 100,000 offers that is gone with this process."""
+    folder = tempfile.mkdtemp(prefix="gpgpu-offers-")
+    atexit.register(shutil.rmtree, folder)
+    store = open_store(f"sqlite:///{Path(folder) / 'store.sqlite'}")
+    with store.write() as transaction:
+        fill(transaction)
+    return store
+
+
+def _figure(seconds: float) -> Figure:
+    milliseconds = round(seconds * 1e3, 3)
+    goal = f"p95 <= {GOAL_SECONDS * 1e3:g} ms, index used"
+    return Figure(milliseconds, {}, "ms", None, goal, seconds <= GOAL_SECONDS)
 
 
 def _state(draw: random.Random, providers: list[Address], units: list[UnitEntry]) -> LedgerState:
