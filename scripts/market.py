@@ -9,6 +9,7 @@ import click
 
 from protocol.units import unpack_name
 from scripts.terminal import options
+from scripts.terminal.failures import Group
 from scripts.terminal.options import together
 from scripts.terminal.session import Session
 from scripts.terminal.tables import print_json, print_table
@@ -38,7 +39,12 @@ FILTERS = together(
 )
 
 
-@click.command()
+@click.group(cls=Group)
+def cli() -> None:
+    """Find out what can be rented."""
+
+
+@cli.command()
 @together(options.oracle_url, options.as_json)
 @FILTERS
 def offers(oracle_url: str, as_json: bool, **filters: Any) -> None:
@@ -56,7 +62,7 @@ def offers(oracle_url: str, as_json: bool, **filters: Any) -> None:
     show_offers(tokens, f"{len(found)} offers", found)
 
 
-@click.command()
+@cli.command()
 @click.argument("task_file", type=options.FILE)
 @click.option(
     "--seconds", type=QUOTE_SECONDS, default=10, show_default=True, help="How long to wait for bids."
