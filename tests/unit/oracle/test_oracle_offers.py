@@ -1,7 +1,7 @@
 """Searching offers on a real database: what is found, in which order, by which index, what is not, why."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -30,9 +30,17 @@ OTHER = address_of(b"\x31" * 20)
 CUSTOMS = [Custom(OTHER, TOKEN, address_of(bytes([n]) * 20), fees=100 * weight_at(NOW)) for n in range(4)]
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Makes URLs of empty stores, on each database in turn."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").new_database
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('market') / 'store.sqlite'}"
+
+
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    made = open_store(f"sqlite:///{tmp_path_factory.mktemp('market') / 'store.sqlite'}")
+def opened(new_url: Callable[[], str]) -> Iterator[Store]:
+    made = open_store(new_url())
     yield made
     made.close()
 
@@ -46,8 +54,8 @@ def store(opened: Store) -> Store:
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    made = open_store(f"sqlite:///{tmp_path_factory.mktemp('crowd') / 'store.sqlite'}")
+def crowd(new_url: Callable[[], str]) -> Iterator[Store]:
+    made = open_store(new_url())
     with made.write() as transaction:
         synthetic.fill(transaction, CROWD)
     yield made
