@@ -2,6 +2,7 @@
 process tree.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,7 +193,9 @@ def _remove_group(folder: Path) -> None:
             return
         if (folder / "cgroup.procs").read_text():
             return
-        raise error
+        if error.errno != errno.EBUSY:
+            raise
+        folder.rmdir()  # the last one has gone since
 
 
 def _own_groups() -> dict[str, str]:
