@@ -62,8 +62,9 @@ mutants: setup ## Change the contracts in small wrong ways and count what the te
 	@$(python) -m tests.mutation --count $(or $(N),0) LeaseMarket LeaseBook LeaseAmendments LeaseSuccession \
 	    ComputeCourt CourtCommittee CourtJudgement
 
-bench: setup ## Run the benchmarks
-	$(python) -m tests.benchmarks
+bench: setup ## Run the benchmarks (N= scales the rounds); the last line is one JSON object
+	@forge build contracts >&2
+	@$(python) -m tests.benchmarks
 
 nightly: setup ## Run the tests with many more random cases
 	FOUNDRY_PROFILE=nightly forge test

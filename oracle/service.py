@@ -26,6 +26,7 @@ from oracle.artifacts import ArtifactFolder
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
 from oracle.duties import Duty, on_duty
+from oracle.heads import Heads
 from oracle.housekeeping import tidy
 from oracle.http import http_protocol
 from oracle.intake import Intake
@@ -54,6 +55,7 @@ from protocol.units import UnitId
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 5
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def check_chain(settings: Settings) -> tuple[DeploymentManifest, Web3]:
     manifest = load(settings.manifest)
     if manifest.chain_id != settings.chain_id:
         raise WrongChain(f"manifest: expected chain {settings.chain_id}, got {manifest.chain_id}")
-    web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=ATTEMPTS)
     check_deployment(web3, manifest)
     return manifest, web3
 
@@ -163,7 +165,7 @@ async def _serve(ground: Ground) -> BaseException | None:
     return shutdown.failure
 
 
-def _build(ground: Ground, shutdown: Shutdown, origin: str) -> tuple[Services, list[Loop]]:
+def _build(ground: Ground, shutdown: Shutdown, origin: str) -> tuple[Services, list[Loop | Heads]]:
     settings, links, wakeups = ground.settings, Links(), JobWakeups()
     whereabouts = Whereabouts(ground.store, links, ground.holder, settings.duty_seconds)
     neighbours = Neighbours(ground.store, whereabouts, ground.holder, settings.duty_seconds)
@@ -193,7 +195,8 @@ def _build(ground: Ground, shutdown: Shutdown, origin: str) -> tuple[Services, l
         ground, whereabouts, links, wakeups, lambda: watcher.head_block, wake_dispatcher, doors
     )
     loops = [watching, dispatching, _housekeeping(ground, services, shutdown), *keeping]
-    return services, [*loops, *neighbours.loops(wake, shutdown)]
+    heads = [Heads(settings.heads_url, watching.wake, shutdown)] if settings.heads_url else []
+    return services, [*loops, *neighbours.loops(wake, shutdown), *heads]
 
 
 def _watching(
@@ -262,7 +265,7 @@ def _services(
 def _doors(ground: Ground, origin: str, outbox_depth: Callable[[], int]) -> Doors:
     settings = ground.settings
     # A connection of its own: requests of one thread do not wait for those of another.
-    web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
     return Doors(
         origin=origin,
         check_sign_in=lambda message, signature: check_signature(web3, message, signature),
@@ -332,7 +335,7 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> tuple[list[Loop], Callable[[
         return [], lambda: 0
     account = load_account(settings.keystore, settings.password_file)
     # A connection of its own: requests of one thread do not wait for those of another.
-    web3 = connect(settings.rpc_url, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
     outbox = SqliteOutbox(settings.data_dir / "outbox.sqlite")
     pace = SenderSettings(bump_after_seconds=settings.keeper_replace_seconds)
     sender = Sender(web3, account, outbox, manifest.chain_id, pace)

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GPGPU_ORACLE_", extra="forbid", frozen=True)
 
     rpc_url: str
+    rpc_urls: tuple[str, ...] = ()
+    """Further nodes of the same chain: each watches the others, and is asked where those before it fail."""
+    heads_url: Annotated[str, Field(pattern="^(wss?://.+)?$")] = ""
+    """WebSocket address of a node whose new heads wake the watcher; empty: it looks every `poll_seconds`."""
     chain_id: Positive
     manifest: Path
     data_dir: Path
@@ -114,6 +118,10 @@ class Settings(BaseSettings):
             scheme = self.database_url.split(":")[0]
             raise ValueError(f"database_url: expected one of {', '.join(DATABASES)}, got {scheme!r}")
         return self
+
+    @property
+    def all_rpc_urls(self) -> tuple[str, ...]:
+        return (self.rpc_url, *self.rpc_urls)
 
     @property
     def resolved_database_url(self) -> str:

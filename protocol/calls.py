@@ -5,16 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+import msgspec
 from eth_abi.exceptions import DecodingError, EncodingError
 from web3 import Web3
 
 from protocol.abi import CONTRACTS, Entry, Field, entries
 from protocol.abi_bytes import abi_decode, abi_encode
-from protocol.chain import BlockTag, rpc_bytes
+from protocol.blocks import BlockTag
 from protocol.errors import BadInput, ProtocolError, RpcError, TransactionReverted
+from protocol.rpc import rpc_bytes, rpc_typed_batch, sound
 from protocol.structs import REGISTRY
 from protocol.units import Address, to_hex
 
+CALLS_PER_BATCH: Final = 100
+
+_TEXT: Final = msgspec.json.Decoder(str)
 _PANIC: Final = bytes.fromhex("4e487b71")
 _ERROR: Final = bytes.fromhex("08c379a0")
 _REVERT_CODE: Final = 3
@@ -49,6 +54,21 @@ def eth_call(web3: Web3, call: Call, block: BlockTag = "latest", sender: Address
         return rpc_bytes(web3, "eth_call", [call_object(call, sender), tag])
     except RpcError as error:
         raise revert_of(error) from error
+
+
+def eth_calls(web3: Web3, calls: Sequence[Call], block: BlockTag = "latest") -> list[bytes]:
+    """As `eth_call`, for any number of calls, asked in batches."""
+    tag = hex(block) if isinstance(block, int) else block
+    found: list[bytes] = []
+    for start in range(0, len(calls), CALLS_PER_BATCH):
+        params = [(call_object(call, None), tag) for call in calls[start : start + CALLS_PER_BATCH]]
+        try:
+            answers = rpc_typed_batch(web3, "eth_call", params, _TEXT)
+        except RpcError as error:
+            raise revert_of(error) from error
+        with sound("eth_call"):
+            found += [bytes.fromhex(answer[2:]) for answer in answers]
+    return found
 
 
 def call_object(call: Call, sender: Address | None) -> dict[str, str]:

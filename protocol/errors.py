@@ -15,6 +15,8 @@ ProtocolError(code, message)
 │   └── LimitExceeded             too large, too many
 └── RetryableError                may succeed later
     ├── ChainUnavailable          the node does not answer
+    │   ├── AnswerTooLarge        it would, were less asked
+    │   └── ChainTimeout          not in the time given
     ├── RpcError                  the node answers with an error
     ├── ServiceUnavailable        another service of ours does not answer
     ├── StoreUnavailable          the database does not answer, or is busy
@@ -130,6 +132,14 @@ class RetryableError(_CodedError):
 
 class ChainUnavailable(RetryableError):
     default_code = "chain_unavailable"
+
+
+class AnswerTooLarge(ChainUnavailable):
+    default_code = "answer_too_large"
+
+
+class ChainTimeout(ChainUnavailable):
+    default_code = "chain_timeout"
 
 
 class RpcError(RetryableError):

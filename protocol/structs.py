@@ -6,6 +6,7 @@ the interfaces that take them. A test compares every class with the ABI.
 
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
+from operator import attrgetter
 from typing import Any, Final, TypeVar, cast
 
 from protocol.codec import Registry, read_object, write_object
@@ -178,11 +179,14 @@ class LeaseTerms:
     @classmethod
     def of(cls, terms: Terms) -> "LeaseTerms":
         """What `terms` add to their offer and renter."""
-        return cls(**{field.name: getattr(terms, field.name) for field in fields(cls)})
+        return cls(*_LEASE_TERMS_OF(terms))
 
     def under(self, offer: Offer, renter: Address) -> Terms:
         """The terms of a lease on `offer`, as `renter` signed or sent them."""
-        return Terms(offer, renter, **{field.name: getattr(self, field.name) for field in fields(self)})
+        return Terms(offer, renter, *_LEASE_TERMS_OF(self))
+
+
+_LEASE_TERMS_OF: Final = attrgetter(*(field.name for field in fields(LeaseTerms)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ hashStruct(s) = keccak(typeHash ‖ encodeData(s)); digest = keccak(0x1901 ‖ d
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, Protocol, cast
 
 from coincurve import PublicKey
@@ -151,12 +152,17 @@ def _referenced(struct: str) -> set[str]:
 def _struct_encoder(cls: type) -> _Word:
     prefix = type_hash(cls)
     words = [(member.name, _encoder(member, member.abi_type)) for member in struct_fields(cls.__name__)]
+    encoders = tuple(word for _, word in words)
+    values_of = attrgetter(*(name for name, _ in words), "__class__")
 
     def encode(value: Any) -> bytes:
         if type(value) is not cls:
             raise BadInput(f"expected a {cls.__name__}, got {shorten(value)}")
         try:
-            return keccak256(prefix + b"".join([word(getattr(value, name)) for name, word in words]))
+            found = values_of(value)  # and the class, so that there are two or more
+            return keccak256(
+                prefix + b"".join([word(each) for word, each in zip(encoders, found, strict=False)])
+            )
         except _Misfit as error:
             misfits = (name for name, word in words if _fails(word, getattr(value, name)))
             raise BadInput(f"{cls.__name__}.{next(misfits, '')}: {error}") from error
@@ -181,7 +187,9 @@ def _encoder(member: Field, abi_type: str) -> _Word:
         item = _encoder(member, abi_type[: abi_type.rindex("[")])
         return lambda value: keccak256(b"".join([item(part) for part in value]))
     if abi_type == "tuple":
-        return _struct_encoder(STRUCTS[cast(str, member.struct)])
+        encode = _struct_encoder(STRUCTS[cast(str, member.struct)])
+        # The same offer is in the terms of many leases.
+        return functools.lru_cache(maxsize=1024)(encode) if member.struct == "Offer" else encode
     return _plain_encoder(abi_type)
 
 

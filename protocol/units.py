@@ -64,6 +64,7 @@ def parse_address(text: object, subject: str = "address") -> Address:
     return expected
 
 
+@functools.lru_cache(maxsize=8192)
 def address_bytes(address: str) -> bytes:
     """The 20 bytes of an address."""
     if not _HEX_ANY_CASE.fullmatch(address):

@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 CODES: Mapping[str, str] = MappingProxyType(
     {
+        "answer_too_large": "503: the node refuses to tell so much at once; try again",
         "bad_input": "422: something in path, query, headers or body is malformed or out of range",
         "bad_request": "400: not a request that can be read",
+        "chain_timeout": "503: the node did not answer in time; try again",
         "chain_unavailable": "503: the node does not answer; try again",
         "digest_mismatch": "401, 422: the bytes are not those that were named or signed",
         "disconnected": "400: the body did not arrive whole",

@@ -1,6 +1,6 @@
 """LeaseMarket, and what answers at its address."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +107,20 @@ class Market(Contract):
 
     def posted_order_of(self, lease_id: bytes, block: BlockTag = "latest") -> PostedOrder:
         return self._read(block, "postedOrderOf", lease_id)
+
+    def lease_ids_of(self, terms: Iterable[Terms], block: BlockTag = "latest") -> list[LeaseId]:
+        return self._read_each(block, "leaseIdOf", terms)
+
+    def lease_states(self, lease_ids: Iterable[bytes], block: BlockTag = "latest") -> list[LeaseState]:
+        """As `lease_state`, in their order."""
+        return self._read_each(block, "leaseState", lease_ids)
+
+    def posted_orders_of(self, lease_ids: Iterable[bytes], block: BlockTag = "latest") -> list[PostedOrder]:
+        return self._read_each(block, "postedOrderOf", lease_ids)
+
+    def listers_of(self, offer_hashes: Iterable[bytes], block: BlockTag = "latest") -> list[Address]:
+        """As `listed_by`, in their order."""
+        return self._read_each(block, "listedBy", offer_hashes)
 
     def horizon_seconds(self, block: BlockTag = "latest") -> Seconds:
         """No lease is longer."""

@@ -1,6 +1,6 @@
 """OracleQuorum."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from web3 import Web3
@@ -61,8 +61,14 @@ class Quorum(Contract):
         return self._read(block, "threshold")
 
     def member_at(self, member: int, block: BlockTag = "latest") -> Member:
-        signer, bond, operator, active_at, leaves_at = self._read(block, "memberAt", member)
-        return Member(address_within(signer), Units(bond), address_within(operator), active_at, leaves_at)
+        return self.members_at([member], block)[0]
+
+    def members_at(self, members: Iterable[int], block: BlockTag = "latest") -> list[Member]:
+        """In their order; all zero where nobody sits."""
+        return [
+            Member(address_within(signer), Units(bond), address_within(operator), active_at, leaves_at)
+            for signer, bond, operator, active_at, leaves_at in self._read_each(block, "memberAt", members)
+        ]
 
     def active_members(self, block: BlockTag = "latest") -> int:
         """Bit i: member i is active and fully bonded."""
@@ -71,9 +77,17 @@ class Quorum(Contract):
     def finding_of(self, unit_id: bytes, block: BlockTag = "latest") -> Finding:
         return Finding(*self._read(block, "findingOf", unit_id))
 
+    def findings_of(self, unit_ids: Iterable[bytes], block: BlockTag = "latest") -> list[Finding]:
+        """As `finding_of`, in their order."""
+        return [Finding(*found) for found in self._read_each(block, "findingOf", unit_ids)]
+
     def attested_unit_of(self, gpu_id: bytes, block: BlockTag = "latest") -> UnitId:
         """Zero where no attestation holds."""
         return self._read(block, "attestedUnitOf", gpu_id)
+
+    def attested_units_of(self, gpu_ids: Iterable[bytes], block: BlockTag = "latest") -> list[UnitId]:
+        """As `attested_unit_of`, in their order."""
+        return self._read_each(block, "attestedUnitOf", gpu_ids)
 
     def max_spread_of(self, tolerance_profile: bytes, block: BlockTag = "latest") -> int:
         """Zero: not calibrated."""

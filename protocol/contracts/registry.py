@@ -1,6 +1,6 @@
 """ProviderRegistry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from web3 import Web3
@@ -68,6 +68,17 @@ class Registry(Contract):
     def unit_of_gpu(self, gpu_id: bytes, block: BlockTag = "latest") -> UnitId:
         """Zero where the GPU is in no unit."""
         return self._read(block, "unitOfGpu", gpu_id)
+
+    def units_of(self, unit_ids: Iterable[bytes], block: BlockTag = "latest") -> list[tuple[Unit, int]]:
+        """As `unit_of`, in their order."""
+        return self._read_each(block, "unitOf", unit_ids)
+
+    def workers_of(self, unit_ids: Iterable[bytes], block: BlockTag = "latest") -> list[Address]:
+        return self._read_each(block, "workerOf", unit_ids)
+
+    def units_of_gpus(self, gpu_ids: Iterable[bytes], block: BlockTag = "latest") -> list[UnitId]:
+        """As `unit_of_gpu`, in their order."""
+        return self._read_each(block, "unitOfGpu", gpu_ids)
 
     def build_stake(self, amount: int) -> Call:
         return self._build("stake", amount)

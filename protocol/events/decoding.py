@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from eth_abi.exceptions import DecodingError
-
 from protocol.abi import Entry, entries
-from protocol.abi_bytes import abi_decode
+from protocol.abi_words import WORD, Reader, reader_of, tuple_reader
 from protocol.codec import Codec, read_object, write_object
 from protocol.errors import BadInput, UnknownEvent
 from protocol.events import court, market, quorum, registry
@@ -43,31 +41,50 @@ class _Decoder:
 
     cls: type[Event]
     codecs: tuple[tuple[str, Codec], ...]
-    indexed: tuple[tuple[str, str], ...]  # name, ABI type
-    data_names: tuple[str, ...]
-    data_types: tuple[str, ...]
+    topic_count: int
+    topics: tuple[tuple[int, Reader], ...]
+    """Each indexed field's place among the fields."""
+    places: tuple[int, ...]
+    """Of the fields in the data."""
+    data: Reader
 
     @classmethod
     def of(cls, contract: str, entry: Entry) -> "_Decoder":
-        data = [field for field in entry.fields if not field.indexed]
+        readers = [reader_of(field, REGISTRY) for field in entry.fields]
+        indexed = [place for place, field in enumerate(entry.fields) if field.indexed]
+        places = [place for place, field in enumerate(entry.fields) if not field.indexed]
         return cls(
             cls=EVENTS[class_name(contract, entry)],
             codecs=tuple((field.name, REGISTRY.codec_of(field)) for field in entry.fields),
-            indexed=tuple((field.name, field.abi_type) for field in entry.fields if field.indexed),
-            data_names=tuple(field.name for field in data),
-            data_types=tuple(field.canonical_type for field in data),
+            topic_count=1 + len(indexed),
+            topics=tuple((place, readers[place]) for place in indexed),
+            places=tuple(places),
+            data=tuple_reader([readers[place] for place in places], lambda *values: values),
         )
 
     def decode(self, log: LogEntry) -> Event:
-        topics = log.topics[1:]
-        if len(topics) != len(self.indexed):
-            raise UnknownEvent(
-                f"{self.cls.__name__}: expected {len(self.indexed)} indexed fields, got {len(topics)}"
-            )
-        raw: dict[str, Any] = dict(zip(self.data_names, abi_decode(self.data_types, log.data), strict=True))
-        for (name, abi_type), topic in zip(self.indexed, topics, strict=True):
-            raw[name] = abi_decode((abi_type,), topic)[0]
-        return self.cls(log.position, **{name: codec.from_abi(raw[name]) for name, codec in self.codecs})
+        """BadInput where the log is not exactly what the contract writes."""
+        topics, data = log.topics, log.data
+        if len(topics) != self.topic_count:
+            raise BadInput(f"expected {self.topic_count - 1} indexed fields, got {len(topics) - 1}")
+        values: list[Any] = [None] * len(self.codecs)
+        for (place, reader), topic in zip(self.topics, topics[1:], strict=True):
+            if len(topic) != WORD or reader.words is None:
+                raise BadInput(f"topic: expected {WORD} bytes, got {len(topic)}")
+            values[place] = reader.words(topic, 0)
+        for place, value in zip(self.places, self._read_data(data), strict=True):
+            values[place] = value
+        return self.cls(log.position, *values)
+
+    def _read_data(self, data: bytes) -> tuple[Any, ...]:
+        if self.data.tail is not None:
+            values, end = self.data.tail(data, 0)
+            if end != len(data):
+                raise BadInput(f"data: expected {end} bytes, got {len(data)}")
+            return values
+        if len(data) != self.data.size_bytes or self.data.words is None:
+            raise BadInput(f"data: expected {self.data.size_bytes} bytes, got {len(data)}")
+        return self.data.words(data, 0)
 
 
 def class_name(contract: str, entry: Entry) -> str:
@@ -95,7 +112,7 @@ def decode(log: LogEntry, emitters: Emitters) -> Event:
         raise UnknownEvent(f"log {log.position.log_index} of {contract} {log.address}: unknown topic {topic}")
     try:
         return decoder.decode(log)
-    except (DecodingError, BadInput, UnicodeDecodeError) as error:
+    except BadInput as error:
         raise UnknownEvent(f"{decoder.cls.__name__}: malformed log: {error}") from error
 
 

@@ -1,12 +1,12 @@
 """Events of LeaseMarket that open a lease, move its end, pass it on or close it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from protocol import events
 from protocol.accrual import compensation_units, deposit_units, scheduled_seconds
 from protocol.ledger.offers import HORIZON_SECONDS, offer_epoch, offer_of
+from protocol.ledger.replacing import replace
 from protocol.ledger.state import (
     Changes,
     CompensationEntry,

@@ -1,12 +1,12 @@
 """Events of LeaseMarket: money and the owner's settings here; offers, leases, proofs in modules of theirs."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from protocol import events
 from protocol.errors import InvariantBroken
 from protocol.ledger import leases, offers, proofs
+from protocol.ledger.replacing import replace
 from protocol.ledger.state import (
     Changes,
     CreditEntry,

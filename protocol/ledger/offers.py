@@ -1,10 +1,10 @@
 """Events of LeaseMarket on offers: listed, unlisted, taken as signed, cancelled."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from protocol import events
+from protocol.ledger.replacing import replace
 from protocol.ledger.state import Changes, Handler, LedgerState, OfferEntry, broken, expect, known
 from protocol.typed_data import hash_struct
 from protocol.units import OfferHash

@@ -1,11 +1,11 @@
 """Events of LeaseMarket on what was served: orders, proofs, their disputes, settlement, slashing."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from protocol import events
 from protocol.accrual import fee_units, pay_units
+from protocol.ledger.replacing import replace
 from protocol.ledger.state import (
     NO_BOND,
     Bond,

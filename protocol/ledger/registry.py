@@ -1,11 +1,11 @@
 """Events of ProviderRegistry: stakes, units and their GPUs, compensations taken."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from protocol import events
 from protocol.errors import InvariantBroken
+from protocol.ledger.replacing import replace
 from protocol.ledger.state import (
     NO_BOND,
     Changes,

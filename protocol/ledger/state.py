@@ -314,27 +314,40 @@ class LedgerState:
 
     def merge(self, changes: Changes) -> None:
         """Afterwards this state holds the changed entries."""
-        self.providers.update((entry.provider, entry) for entry in changes.providers)
-        self.units.update((entry.unit_id, entry) for entry in changes.units)
-        self.offers.update((entry.offer_hash, entry) for entry in changes.offers)
-        self.leases.update((entry.lease_id, entry) for entry in changes.leases)
-        self.proofs.update((entry.proof_hash, entry) for entry in changes.proofs)
-        self.credits.update(((entry.token, entry.account), entry.amount_units) for entry in changes.credits)
-        self.compensations.update((entry.account, entry.amount_units) for entry in changes.compensations)
-        self.fees.update((entry.token, entry.amount_units) for entry in changes.fees)
-        self.relay_nonces.update((entry.account, entry.nonce) for entry in changes.relays)
-        self.cancelled_salts.update(changes.cancelled_salts)
+        for provider in changes.providers:
+            self.providers[provider.provider] = provider
+        for unit in changes.units:
+            self.units[unit.unit_id] = unit
+        for offer in changes.offers:
+            self.offers[offer.offer_hash] = offer
+        for lease in changes.leases:
+            self.leases[lease.lease_id] = lease
+        for proof in changes.proofs:
+            self.proofs[proof.proof_hash] = proof
+        self._merge_money(changes)
         for gpu in changes.gpus:
             if gpu.unit_id is None:
                 self.gpus.pop(gpu.gpu_id, None)
             else:
                 self.gpus[gpu.gpu_id] = gpu.unit_id
-        if changes.burned_units is not None:
-            self.burned_units = changes.burned_units
         if changes.slashing is not None:
             self.slashing = changes.slashing
         if changes.parameters is not None:
             self.parameters = changes.parameters
+
+    def _merge_money(self, changes: Changes) -> None:
+        for credit in changes.credits:
+            self.credits[credit.token, credit.account] = credit.amount_units
+        for compensation in changes.compensations:
+            self.compensations[compensation.account] = compensation.amount_units
+        for fee in changes.fees:
+            self.fees[fee.token] = fee.amount_units
+        for relay in changes.relays:
+            self.relay_nonces[relay.account] = relay.nonce
+        if changes.cancelled_salts:
+            self.cancelled_salts.update(changes.cancelled_salts)
+        if changes.burned_units is not None:
+            self.burned_units = changes.burned_units
 
 
 def expect(event: Located, what: str, expected: object, actual: object) -> None:

@@ -16,7 +16,7 @@ def check_quorum(web3: Web3, history: History, section: Section) -> None:
     """Every seat, who may sign now, how many decide, every unit's finding, every calibration."""
     quorum, state = Quorum(web3, history.manifest.quorum), history.quorum
     block, now = history.block.number, history.block.timestamp
-    for index in range(MAX_MEMBERS):
+    for index, actual in enumerate(quorum.members_at(range(MAX_MEMBERS), block)):
         entry = state.members.get(index)
         expected = NOBODY
         if entry is not None:
@@ -27,7 +27,7 @@ def check_quorum(web3: Web3, history: History, section: Section) -> None:
                 UnixTime(entry.active_at),
                 UnixTime(entry.leaves_at),
             )
-        section.compare("quorum_member", f"member {index}", expected, quorum.member_at(index, block))
+        section.compare("quorum_member", f"member {index}", expected, actual)
     section.compare(
         "quorum_active", "members", bin(state.active_members(now)), bin(quorum.active_members(block))
     )
@@ -40,16 +40,18 @@ def check_quorum(web3: Web3, history: History, section: Section) -> None:
 def _check_findings(quorum: Quorum, history: History, section: Section) -> None:
     state, block, now = history.quorum, history.block.number, history.block.timestamp
     units = history.state.units
-    for unit_id in sorted({*state.findings, *units}):
+    unit_ids = sorted({*state.findings, *units})
+    for unit_id, actual in zip(unit_ids, quorum.findings_of(unit_ids, block), strict=True):
         entry = state.findings.get(unit_id)
         expected = NO_FINDING
         if entry is not None and now < entry.expires_at:
             found, expires_at = entry.attestation, UnixTime(entry.expires_at)
             expected = Finding(found.gpu_class, found.measured_gops, found.vram_mib, expires_at)
-        section.compare("finding", f"unit {to_hex(unit_id)}", expected, quorum.finding_of(unit_id, block))
-    for gpu_id in sorted({*state.attested, *(gpu for unit in units.values() for gpu in unit.gpu_ids)}):
+        section.compare("finding", f"unit {to_hex(unit_id)}", expected, actual)
+    gpu_ids = sorted({*state.attested, *(gpu for unit in units.values() for gpu in unit.gpu_ids)})
+    for gpu_id, actual in zip(gpu_ids, quorum.attested_units_of(gpu_ids, block), strict=True):
         unit = state.attested_unit(gpu_id, now) or ZERO_BYTES32
-        section.compare("gpu_attested", f"GPU {to_hex(gpu_id)}", unit, quorum.attested_unit_of(gpu_id, block))
+        section.compare("gpu_attested", f"GPU {to_hex(gpu_id)}", unit, actual)
 
 
 def check_court(web3: Web3, history: History, section: Section) -> None:

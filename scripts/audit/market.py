@@ -21,9 +21,9 @@ def check_offers(web3: Web3, history: History, section: Section) -> None:
     for provider, salt in sorted(cancelled | signed):
         actual = market.salt_cancelled(provider, salt, block)
         section.compare("salt", f"{salt} of {provider}", (provider, salt) in cancelled, actual)
-    for entry in history.state.offers.values():
+    listers = market.listers_of(history.state.offers, block)
+    for entry, actual in zip(history.state.offers.values(), listers, strict=True):
         expected = entry.offer.provider if entry.listed else ZERO_ADDRESS
-        actual = market.listed_by(entry.offer_hash, block)
         section.compare("offer_listing", f"offer {to_hex(entry.offer_hash)}", expected, actual)
 
 
@@ -32,11 +32,19 @@ def check_lease_slots(web3: Web3, history: History, section: Section) -> None:
     market, block = Market(web3, history.manifest.market), history.block.number
     ordered = {timed.event.lease_id for timed in history.events if isinstance(timed.event, OrderPosted)}
     moved_on = {timed.event.lease_id for timed in history.events if isinstance(timed.event, FailedOver)}
-    for entry in history.state.leases.values():
+    leases = list(history.state.leases.values())
+    lease_ids = [entry.lease_id for entry in leases]
+    found = zip(
+        leases,
+        market.lease_ids_of((entry.terms for entry in leases), block),
+        market.lease_states(lease_ids, block),
+        market.posted_orders_of(lease_ids, block),
+        strict=True,
+    )
+    for entry, lease_id, actual, order in found:
         subject = f"lease {to_hex(entry.lease_id)}"
-        section.compare("lease_id", subject, entry.lease_id, market.lease_id_of(entry.terms, block))
+        section.compare("lease_id", subject, entry.lease_id, lease_id)
         expected = expected_slot(entry, entry.lease_id in ordered, entry.lease_id in moved_on)
-        actual = market.lease_state(entry.lease_id, block)
         if entry.terms.offer.kind is OfferKind.IDLE and entry.failed_over:
             # No event tells whether it failed over by an outage or by a yield.
             expected = replace(expected, flags=expected.flags | actual.flags & LeaseFlag.PROVIDER_FAILED)
@@ -44,7 +52,6 @@ def check_lease_slots(web3: Web3, history: History, section: Section) -> None:
             section.compare(
                 "lease_slot", f"{name} of {subject}", getattr(expected, name), getattr(actual, name)
             )
-        order = market.posted_order_of(entry.lease_id, block)
         section.compare("posted_order", subject, expected_order(entry), order)
 
 

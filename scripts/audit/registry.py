@@ -41,15 +41,18 @@ def check_compensations(web3: Web3, history: History, section: Section) -> None:
 def check_units(web3: Web3, history: History, section: Section) -> None:
     """Every unit, its worker, its booked hours, and which unit each GPU is in."""
     registry, block = Registry(web3, history.manifest.registry), history.block.number
-    for entry in history.state.units.values():
+    known = history.state.units
+    found = zip(
+        known.values(), registry.units_of(known, block), registry.workers_of(known, block), strict=True
+    )
+    for entry, (unit, booked_hours), worker in found:
         subject = f"unit {to_hex(entry.unit_id)}"
-        unit, booked_hours = registry.unit_of(entry.unit_id, block)
         section.compare("unit", subject, NO_UNIT if entry.retired else entry.unit, unit)
         section.compare("unit_booked_hours", subject, hex(entry.booked_hours), hex(booked_hours))
         expected_worker = ZERO_ADDRESS if entry.retired else entry.unit.worker
-        section.compare("unit_worker", subject, expected_worker, registry.worker_of(entry.unit_id, block))
-    for gpu_id, expected in _unit_of_gpus(history).items():
-        actual = registry.unit_of_gpu(gpu_id, block)
+        section.compare("unit_worker", subject, expected_worker, worker)
+    gpus = _unit_of_gpus(history)
+    for (gpu_id, expected), actual in zip(gpus.items(), registry.units_of_gpus(gpus, block), strict=True):
         section.compare("gpu_unit", f"GPU {to_hex(gpu_id)}", expected, actual)
 
 

@@ -71,6 +71,7 @@ def start_oracle(supervisor: Supervisor, folder: NetworkFolder, anvil: Anvil, po
             "chain_id": CHAIN_ID,
             "manifest": str(folder.manifest),
             "data_dir": str(folder.data_dir("oracle")),
+            "heads_url": anvil.rpc_url.replace("http://", "ws://"),
             "port": port,
             "confirmations": 0,
             "poll_seconds": 0.3,

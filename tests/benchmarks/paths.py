@@ -12,7 +12,7 @@ import torch
 from eth_keys.backends import CoinCurveECCBackend, NativeECCBackend
 from eth_keys.datatypes import PrivateKey
 
-from tests.benchmarks.harness import Figure, against_limit, against_peers, median_seconds
+from tests.benchmarks.harness import Figure, Goal, figure, median_seconds
 from worker.sdk.state import root_of
 
 STATE_BYTES = 100 << 20
@@ -30,7 +30,8 @@ def state_digest(rounds: int) -> Figure:
         return hashlib.sha256(buffer.getbuffer()).digest()
 
     seconds = median_seconds({"ours": lambda: root_of(state), "torch.save + sha256": saved}, rounds)
-    return against_peers(seconds, "ms", lambda value: value * 1e3, times=2.5)
+    goal = Goal(">= 2.5x torch.save + sha256, in place without copy", times={"torch.save + sha256": 2.5})
+    return figure({name: value * 1e3 for name, value in seconds.items()}, "ms", goal, less_is_better=True)
 
 
 def sign(rounds: int) -> Figure:
@@ -48,7 +49,8 @@ def sign(rounds: int) -> Figure:
         },
         rounds,
     )
-    return against_peers(seconds, "signatures/s", lambda value: SIGNATURES / value, times=7)
+    goal = Goal(">= 7x eth_account's native backend (pin coincurve)", times={"eth-account native": 7})
+    return figure({name: SIGNATURES / value for name, value in seconds.items()}, "signatures/s", goal)
 
 
 def command_help(rounds: int) -> Figure:
@@ -58,4 +60,5 @@ def command_help(rounds: int) -> Figure:
     def run() -> object:
         return subprocess.run([program, "--help"], env=dict(os.environ), capture_output=True, check=True)
 
-    return against_limit(median_seconds({"ours": run}, rounds)["ours"], 0.3)
+    seconds = median_seconds({"ours": run}, rounds)
+    return figure({**seconds}, "s", Goal("<= 0.3 s", at_most=0.3), less_is_better=True)

@@ -9,6 +9,7 @@ import pytest
 from protocol.structs import JobClass, JobOutcome, JobSpec
 from protocol.units import ZERO_DIGEST
 from tests.integration.worker.sandbox_rig import Rig, make_rig
+from worker.attempt import remove_folder
 from worker.outcome import collect
 from worker.sandbox import LimitName, Tier
 from worker.sandbox.limits import choose_tier
@@ -138,6 +139,8 @@ def test_output__folders_nested_without_end__is_limit_exceeded(rig: Rig) -> None
         """
     )
     assert (run.ending.outcome, run.ending.limit) == (JobOutcome.LIMIT_EXCEEDED, LimitName.OUTPUT)
+    remove_folder(rig.folder)  # shutil.rmtree, with which pytest tidies up, would recurse too deep
+    assert not rig.folder.exists()
 
 
 def test_output__exactly_the_bound__is_granted(rig: Rig) -> None:
