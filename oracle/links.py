@@ -14,9 +14,10 @@ from protocol.units import Address, UnitId
 class Link:
     """One live connection. Its `changed` event says that what the worker should do may have changed."""
 
-    def __init__(self, unit_id: UnitId, worker: Address) -> None:
+    def __init__(self, unit_id: UnitId, worker: Address, quotes: bool = False) -> None:
         self.unit_id = unit_id
         self.worker = worker
+        self.quotes = quotes
         self.name = secrets.token_hex(16)
         self.changed = asyncio.Event()
         self.replaced = False
@@ -78,6 +79,18 @@ class Links:
     def count(self) -> int:
         with self._lock:
             return len(self._links)
+
+    def quoting(self) -> list[UnitId]:
+        """Units whose workers bid, or may: how those of other oracles are minded is not known here."""
+        with self._lock:
+            here = [unit_id for unit_id, link in self._links.items() if link.quotes]
+            return [*here, *sorted(self._elsewhere - self._links.keys())]
+
+    def wake(self, unit_id: UnitId) -> None:
+        with self._lock:
+            link = self._links.get(unit_id)
+        if link is not None:
+            link.wake()
 
     def list(self) -> list[Link]:
         with self._lock:

@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from oracle.refolding import refresh_rows
 from oracle.service import check_chain, only_one
 from oracle.settings import Settings
 from oracle.store import history, rebuilding
@@ -32,6 +33,7 @@ def run_rebuild(settings: Settings) -> bool:
     def fill(store: Store) -> None:
         with store.write() as transaction:
             bind_deployment(transaction, manifest)
+        refresh_rows(store, manifest)
         watcher = Watcher(
             web3,
             manifest,

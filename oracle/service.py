@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import secrets
 import signal
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-import uvicorn
 from web3 import Web3
 
 from oracle.api.application import build_application
@@ -23,18 +23,21 @@ from oracle.api.doors import Doors, is_reachable, read_token_digest
 from oracle.api.limits import Buckets, Streams
 from oracle.api.services import Services
 from oracle.artifacts import ArtifactFolder
+from oracle.book import Book
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
 from oracle.duties import Duty, on_duty
 from oracle.heads import Heads
 from oracle.housekeeping import tidy
-from oracle.http import http_protocol
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.keeper import Keeper, load_account
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
 from oracle.neighbours import Neighbours
+from oracle.quotes import Limits, Quotes
+from oracle.refolding import refresh_rows
+from oracle.server import Server, listen, server_config
 from oracle.settings import Settings
 from oracle.signin import check_signature
 from oracle.store.deployment import bind_deployment
@@ -42,7 +45,6 @@ from oracle.store.engine import Store, Transaction, open_store
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
 from oracle.whereabouts import Whereabouts
-from protocol import link
 from protocol.chain import check_deployment, connect
 from protocol.contracts import Market
 from protocol.errors import BadInput, RetryableError, WrongChain
@@ -51,10 +53,10 @@ from protocol.outbox import SqliteOutbox
 from protocol.sender import Sender, SenderSettings
 from protocol.typed_data import Domain
 from protocol.units import UnitId
+from protocol.wallets import check_account_signature
 
 log = structlog.get_logger(__name__)
 
-STOP_SECONDS = 5
 ATTEMPTS = 3
 
 
@@ -80,14 +82,6 @@ class Ground:
         with contextlib.suppress(RetryableError):
             for duty in self.duties:
                 duty.give_up()
-
-
-class Server(uvicorn.Server):
-    """Leaves the signals to us."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 def run(settings: Settings) -> BaseException | None:
@@ -127,6 +121,7 @@ def _check_ground(settings: Settings) -> Ground:
     store = open_store(settings.resolved_database_url)
     with store.write() as transaction:
         bind_deployment(transaction, manifest)
+    refresh_rows(store, manifest)
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return Ground(settings, manifest, web3, store, holder)
 
@@ -137,7 +132,7 @@ async def _serve(ground: Ground) -> BaseException | None:
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, shutdown.ask)
     settings = ground.settings
-    listener = _listen(settings)
+    listener = listen(settings)
     services, loops = _build(ground, shutdown, origin_of(settings, listener.getsockname()[1]))
     server = Server(server_config(build_application(services)))
 
@@ -233,6 +228,7 @@ def _services(
     settings, manifest = ground.settings, ground.manifest
     domain = Domain(manifest.chain_id, manifest.market)
     logs = JobLogs(settings.data_dir / "logs")
+    book = _book(ground, domain)
     intake = Intake(
         ground.store,
         logs,
@@ -250,6 +246,8 @@ def _services(
         artifacts=ArtifactFolder(settings.data_dir / "artifacts"),
         logs=logs,
         intake=intake,
+        book=book,
+        quotes=_quotes(ground, book, links, wakeups, wake_dispatcher),
         links=links,
         whereabouts=whereabouts,
         wakeups=wakeups,
@@ -284,6 +282,26 @@ def origin_of(settings: Settings, port: int) -> str:
     return settings.public_url or f"http://{host}:{port}"
 
 
+def _book(ground: Ground, domain: Domain) -> Book:
+    settings = ground.settings
+    # A connection of its own: requests of one thread do not wait for those of another.
+    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
+    check = functools.partial(check_account_signature, web3, domain)
+    return Book(ground.store, check, wall_now, settings.max_signed_offers_per_provider)
+
+
+def _quotes(
+    ground: Ground, book: Book, links: Links, wakeups: JobWakeups, wake_others: Callable[[], None]
+) -> Quotes:
+    settings = ground.settings
+    limits = Limits(settings.max_quote_requests, settings.max_quote_requests_total)
+    return Quotes(
+        *(ground.store, book, links, wall_now, limits),
+        wake_readers=wakeups.wake,
+        wake_others=wake_others,
+    )
+
+
 def _dispatching(
     ground: Ground, whereabouts: Whereabouts, tell: Callable[[], None], shutdown: Shutdown
 ) -> Loop:
@@ -316,6 +334,8 @@ def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loo
     settings, duty = services.settings, ground.duty("housekeeping")
 
     def turn() -> bool:
+        services.book.reconcile()
+        services.quotes.tidy()
         return tidy(
             duty.store,
             services.artifacts,
@@ -353,36 +373,3 @@ def _keeping(ground: Ground, shutdown: Shutdown) -> tuple[list[Loop], Callable[[
     log.info("keeper", address=account.address)
     loop = Loop("keeper", on_duty(duty, keeper.turn), settings.keeper_seconds, shutdown)
     return [loop], lambda: len(outbox.list_unconfirmed())
-
-
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.host, settings.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-        # Connections inherit both. asyncio sees no TCP in a listener made like this and would leave Nagle's
-        # algorithm on: 40 ms for each answer whose head and body are written apart.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # The system cuts a reader that takes nothing, and its stream ends.
-            stalled_milliseconds = int(settings.stalled_reader_seconds * 1000)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_milliseconds)
-        return listener
-    except OSError as error:
-        raise BadInput(f"host and port: cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-def server_config(application: object) -> uvicorn.Config:
-    return uvicorn.Config(
-        application,  # pyright: ignore[reportArgumentType]
-        http=http_protocol(),  # pyright: ignore[reportArgumentType]
-        ws="websockets-sansio",
-        ws_max_size=link.MAX_FRAME_BYTES,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     orphan_order_seconds: Positive = 3600
     """An order whose lease never appears is abandoned after so long."""
     max_jobs_per_lease: Positive = 10_000
+    max_signed_offers_per_provider: Positive = 1000
+    max_quote_requests: Positive = 8
+    """For each renter, requests for quotes that are open at a time."""
+    max_quote_requests_total: Positive = 1000
 
     @model_validator(mode="after")
     def check(self) -> Settings:

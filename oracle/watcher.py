@@ -19,6 +19,7 @@ from oracle import metrics
 from oracle.completeness import LIVE_BLOCKS, Completeness, LogsMissing
 from oracle.store import entities, history
 from oracle.store.engine import Store
+from oracle.store.facts import write_facts
 from protocol.blocks import Block, Header, find_block, find_blocks, read_block, read_headers
 from protocol.errors import (
     AnswerTooLarge,
@@ -264,6 +265,7 @@ class Watcher:
             if history.get_cursor(transaction) != batch.after:
                 return  # another oracle, or a rebuild, was faster: look again
             entities.write_rows(transaction, rows)
+            write_facts(transaction, changes)
             history.add_rows(transaction, events)
             history.retain_blocks(transaction, batch.blocks, batch.last.number - self._retained_blocks)
             history.set_cursor(transaction, batch.last)

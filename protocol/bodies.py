@@ -182,11 +182,23 @@ class DeploymentBody(Body):
 
 
 class OfferBody(Body):
+    """`reputation_units` is the provider's in the offer's token. `signed`: its signature can be asked for.
+
+    `measured_gops` and `attested_until` are zero where the quorum has measured nothing.
+    """
+
     offer_hash: HashField
     offer: OfferField
     listed: bool
     booked_hours: UnitsField
     worker_connected: bool
+    signed: bool = False
+    vram_mib: Natural = 0
+    measured_gops: Natural = 0
+    attested_at: Natural = 0
+    attested_until: Natural = 0
+    reputation_units: UnitsField = 0
+    known_since: Natural = 0
 
 
 class OffersBody(Body):

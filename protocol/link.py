@@ -1,7 +1,7 @@
 """Messages of the worker's WebSocket: JSON text frames, each an object whose "type" says what it is.
 
-server -> worker: challenge, welcome, refused, desired, log_ack, receipt_ack
-worker -> server: hello, heartbeat, status, log, receipt
+server -> worker: challenge, welcome, refused, desired, log_ack, receipt_ack, quote_request
+worker -> server: hello, heartbeat, status, log, receipt, quote
 
 `desired` is the full list of what the worker should be doing. Ids are 0x hex; structs of the protocol travel
 as `structs.to_json` writes them and are read back, strictly, by the methods of the message that holds them.
@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from protocol import structs
 from protocol.errors import BadInput, LimitExceeded
-from protocol.signed import SignedHeartbeat, SignedOrder, SignedReceipt
+from protocol.signed import SignedHeartbeat, SignedOffer, SignedOrder, SignedReceipt
 from protocol.units import Address, JobId, UnitId, hex_bytes, parse_address, to_hex
 
 LINK_METHOD: Final = "LINK"
@@ -129,6 +129,8 @@ class Hello(Message, frozen=True, tag="hello"):
     expires_at: Natural
     signature: Signature
     attempts: Annotated[tuple[Attempt, ...], Meta(max_length=4096)]
+    quotes: bool = False
+    """Whether requests for quotes should come."""
 
     def read_worker(self) -> Address:
         return parse_address(self.worker, "hello.worker")
@@ -214,8 +216,27 @@ class ReceiptAck(Message, frozen=True, tag="receipt_ack"):
     code: Name = ""
 
 
-ServerMessage = Challenge | Welcome | Refused | Desired | LogAck | ReceiptAck
-WorkerMessage = Hello | Heartbeat | Status | Log | Receipt
+class QuoteRequest(Message, frozen=True, tag="quote_request"):
+    """A renter asks for bids; `requirements` as in `market_bodies.RequirementsBody`. Sent until answered."""
+
+    request_id: Hash
+    requirements: Json
+    deadline: Natural
+
+
+class Quote(Message, frozen=True, tag="quote"):
+    """What the worker bids: an offer that its provider has signed, or nothing."""
+
+    request_id: Hash
+    signed_offer: Json | None = None
+
+    def read(self) -> SignedOffer | None:
+        """BadInput where it is malformed; the signature is not checked."""
+        return None if self.signed_offer is None else SignedOffer.from_json(self.signed_offer)
+
+
+ServerMessage = Challenge | Welcome | Refused | Desired | LogAck | ReceiptAck | QuoteRequest
+WorkerMessage = Hello | Heartbeat | Status | Log | Receipt | Quote
 
 _encoder: Final = msgspec.json.Encoder()
 _server_decoder: Final = msgspec.json.Decoder(ServerMessage)

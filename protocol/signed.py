@@ -8,12 +8,15 @@ from typing import Any, Final, cast
 
 from protocol.codec import exact_keys
 from protocol.errors import BadInput
-from protocol.structs import Heartbeat, JobOrder, JobReceipt, JobSpec, from_json, to_json
-from protocol.units import Digest, hex_bytes, shorten, to_hex
+from protocol.structs import Heartbeat, JobOrder, JobReceipt, JobSpec, Offer, from_json, to_json
+from protocol.typed_data import hash_struct
+from protocol.units import Digest, OfferHash, hex_bytes, shorten, to_hex
 
 MAX_ARTIFACTS: Final = 8192
 _ARTIFACT_NAME: Final = re.compile(r"output|trace|log|checkpoint/(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _SIGNATURE_BYTES: Final = 65
+MAX_OFFER_SIGNATURE_BYTES: Final = 4096  # of a contract's EIP-1271 signature
+_OFFER_SIGNATURE: Final = re.compile(rf"0x(?:[0-9a-f]{{2}}){{1,{MAX_OFFER_SIGNATURE_BYTES}}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,29 @@ class SignedOrder:
             None if signature is None else _signature(signature, "SignedOrder.signature"),
             from_json(JobSpec, found["spec"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOffer:
+    """An offer that costs its provider nothing: whoever has it may open a lease on it."""
+
+    offer: Offer
+    signature: bytes
+
+    @property
+    def offer_hash(self) -> OfferHash:
+        return OfferHash(hash_struct(self.offer))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"offer": to_json(self.offer), "signature": to_hex(self.signature)}
+
+    @classmethod
+    def from_json(cls, data: object) -> "SignedOffer":
+        found = exact_keys(data, ("offer", "signature"), "SignedOffer")
+        signature = found["signature"]
+        if not isinstance(signature, str) or not _OFFER_SIGNATURE.fullmatch(signature):
+            raise BadInput(f"SignedOffer: expected a signature in 0x hex, got {shorten(signature)}")
+        return cls(from_json(Offer, found["offer"]), bytes.fromhex(signature[2:]))
 
 
 def _signature(data: object, subject: str) -> bytes:

@@ -32,7 +32,7 @@ def cli() -> None:
     "--oracle-url",
     envvar="GPGPU_ORACLE_URL",
     show_envvar=True,
-    help="Where to fetch evidence; artifacts too where --keystore is a party's.",
+    help="Where to fetch evidence, and reputations to compare; artifacts too where --keystore is a party's.",
 )
 @click.option("--from-block", type=click.IntRange(0), help="Default: where the deployment begins.")
 @click.option(
@@ -53,7 +53,8 @@ def replay(
     with ExitStack() as stack:
         session = stack.enter_context(Session(given))
         source, with_artifacts = _source(stack, session, artifacts, given)
-        scope = Scope(from_block, to_block, source, with_artifacts)
+        said = None if given["oracle_url"] is None else session.oracle.reputations
+        scope = Scope(from_block, to_block, source, with_artifacts, said)
         # Not the checked connection of the other commands: code that differs is a finding here.
         web3 = connect(given["rpc_url"], session.manifest.chain_id)
         report = audit(web3, session.manifest, scope, lambda section: click.echo(section, err=True))

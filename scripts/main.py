@@ -7,7 +7,8 @@ import click
 from scripts.terminal.lazy import Entry, LazyGroup
 
 ENTRIES = {
-    "offers": Entry("scripts.renter", "cli.offers", "List the offers one can rent, cheapest first."),
+    "offers": Entry("scripts.market", "cli.offers", "List the offers one can rent, cheapest first."),
+    "quote": Entry("scripts.market", "cli.quote", "Ask workers what a task would cost now."),
     "launch": Entry(
         "scripts.renter", "cli.launch", "Run a task: rent a unit, or use a lease, and send its jobs."
     ),

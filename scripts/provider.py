@@ -85,8 +85,8 @@ def list_command(
     **given: Any,
 ) -> None:
     """List an offer of a unit; its hash goes to stdout, or with --signed the offer that renters take."""
+    from protocol.weekly_hours import parse_hours
     from scripts.client import providing
-    from scripts.client.hours import parse_hours
     from scripts.client.offers import signed_offer_text
 
     with Session(given) as session:
@@ -107,6 +107,20 @@ def list_command(
             click.echo(signed_offer_text(providing.sign_offer(session.purse, draft)))
         else:
             click.echo(to_hex(providing.list_offer(session.purse, draft)))
+
+
+@cli.command()
+@click.argument("offer_files", type=options.FILE, nargs=-1, required=True)
+@together(options.manifest, options.oracle_url, options.keystore, options.password_file)
+def publish(offer_files: tuple[Path, ...], **given: Any) -> None:
+    """Put signed offers of yours into the oracle's book, where every renter finds them."""
+    from scripts.client.offers import read_signed_offer
+
+    offers = [read_signed_offer(path) for path in offer_files]
+    with Session(given) as session:
+        for signed in offers:
+            posted = session.oracle.post_offer(signed)
+            click.echo(f"{posted.offer_hash} {'is in the book' if posted.created else 'was in the book'}")
 
 
 @cli.command()

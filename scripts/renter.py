@@ -1,4 +1,4 @@
-"""The renter's commands: offers, launch, status, logs, download; topup, extend, accept, notice; withdraw."""
+"""The renter's commands: offers, quote, launch, status, logs, download, and what moves a lease's end."""
 
 import sys
 import tempfile
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from protocol.errors import BadInput
-from protocol.units import Address, JobId, LeaseId, to_hex, unpack_name
+from protocol.units import Address, JobId, LeaseId, to_hex
+from scripts.market import QUOTE_SECONDS, offers, quote
 from scripts.terminal import options
 from scripts.terminal.failures import Group, fail
 from scripts.terminal.options import Bytes32, together
 from scripts.terminal.session import Session
-from scripts.terminal.tables import print_json, print_table, short
+from scripts.terminal.tables import print_json, short
 from scripts.terminal.views import launch_document, show_jobs, show_launch, show_leases, show_plan
 
 if TYPE_CHECKING:
@@ -40,46 +41,18 @@ def cli() -> None:
     """Rent a unit and run jobs on it."""
 
 
-@cli.command()
-@together(options.oracle_url, options.as_json)
-@click.option("--class", "gpu_class", help='Such as "RTX 4090" or CPU.')
-def offers(oracle_url: str, as_json: bool, gpu_class: str | None) -> None:
-    """List the offers one can rent, cheapest first."""
-    from protocol.bodies import json_of
-    from scripts.client.amounts import format_amount, format_duration
-    from scripts.client.api import OracleClient
-    from scripts.client.hours import format_hours
-
-    with OracleClient(oracle_url) as oracle:
-        found = list(oracle.offers(gpu_class))
-        tokens = {info.address: (name, info) for name, info in oracle.deployment().manifest.tokens.items()}
-    if as_json:
-        print_json([json_of(body) for body in found])
-        return
-    rows: list[tuple[object, ...]] = []
-    for body in found:
-        offer = body.offer
-        symbol, info = tokens[offer.token]
-        rows.append(
-            (
-                body.offer_hash,
-                f"{offer.gpu_count} x {unpack_name(offer.gpu_class)}",
-                f"{format_amount(offer.price_per_hour, info.decimals)} {symbol}",
-                offer.kind.name.lower(),
-                format_hours(offer.weekly_hours & ~body.booked_hours),
-                f"{format_duration(offer.min_seconds)} to {format_duration(offer.max_seconds)}",
-                "yes" if body.worker_connected else "no",
-            )
-        )
-    columns = ("Offer", "Unit", "#Price an hour", "Kind", "Free hours", "Lease", "Worker here")
-    print_table(f"{len(rows)} offers", columns, rows)
+cli.add_command(offers)
+cli.add_command(quote)
 
 
 @cli.command()
 @click.argument("task_file", type=options.FILE)
 @click.option("--lease", "lease_id", type=Bytes32(), help="Use this lease of yours instead of a new one.")
-@click.option("--offer", "offer_hash", type=Bytes32(), help="Rent this offer instead of the cheapest.")
+@click.option("--offer", "offer_hash", type=Bytes32(), help="Rent this offer instead of the best.")
 @click.option("--offer-file", type=options.FILE, help="Rent the signed offer in this file.")
+@click.option(
+    "--quote", "quote_seconds", type=QUOTE_SECONDS, help="Rent the best of what workers bid in so long."
+)
 @CALENDAR
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--detach", "-d", is_flag=True, help="Do not wait for the jobs.")
@@ -89,6 +62,7 @@ def launch(
     lease_id: LeaseId | None,
     offer_hash: bytes | None,
     offer_file: Path | None,
+    quote_seconds: int | None,
     rules: tuple[str, ...],
     start: str | None,
     end: str | None,
@@ -107,9 +81,10 @@ def launch(
     from scripts.client.schedules import schedule_of
     from scripts.task import load_task
 
-    if offer_file is not None and offer_hash is not None:
-        raise click.UsageError("--offer-file: expected no --offer beside it")
-    if lease_id is not None and (offer_hash, offer_file, rules, start, end) != (None, None, (), None, None):
+    if sum(given_offer is not None for given_offer in (offer_file, offer_hash, quote_seconds)) > 1:
+        raise click.UsageError("--offer, --offer-file, --quote: expected one of them")
+    chosen = (offer_hash, offer_file, quote_seconds, rules, start, end)
+    if lease_id is not None and chosen != (None, None, None, (), None, None):
         raise click.UsageError("--lease: expected no offer, hours or times beside it: the lease has its own")
     task = load_task(task_file)
     section = task.section
@@ -120,6 +95,8 @@ def launch(
     with Session(given) as session, bundle_of(task) as bundle:
         if lease_id is None:
             chain, oracle = session.chain, session.oracle
+            if quote_seconds is not None:
+                offer = renting.best_quote(chain, oracle, task, quote_seconds, schedule)
             proposal = renting.propose(chain, oracle, task, bundle, offer, schedule)
             prepared = _prepare_new(session, proposal, yes)
         else:

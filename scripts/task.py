@@ -32,6 +32,10 @@ class Strict(BaseModel):
 
 class Resources(Strict):
     accelerators: str = "CPU:1"
+    # Of the unit, as registered; and what the quorum measured of it.
+    vram_gib: Annotated[int, Field(ge=1, le=1 << 20, strict=True)] | None = None
+    tflops: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    measured_within_hours: Annotated[int, Field(ge=1, le=1 << 20, strict=True)] | None = None
 
     @field_validator("accelerators")
     @classmethod
@@ -65,6 +69,9 @@ class GpgpuSection(Strict):
     precision: Literal["fp32", "fp16", "bf16", "fp64"] = "fp32"
     max_price_per_hour: str | None = None
     token: str | None = None
+    kind: Literal["reserved", "idle"] | None = None
+    # A score in the token: see `protocol.reputation`.
+    min_reputation: str | None = None
     lease_seconds: Seconds = 3600
     # Up to which the lease may be topped up later.
     max_lease_seconds: Seconds | None = None
@@ -73,7 +80,7 @@ class GpgpuSection(Strict):
     limits: Limits = Limits()
     sweep: list[list[str]] | None = Field(default=None, min_length=1, max_length=10_000)
 
-    @field_validator("max_price_per_hour", mode="before")
+    @field_validator("max_price_per_hour", "min_reputation", mode="before")
     @classmethod
     def _is_decimal(cls, value: Any) -> str | None:
         # YAML reads 0.25 as a float, whose shortest text is what was written.

@@ -1,8 +1,9 @@
-"""Bytes to and from the oracle: content-addressed artifacts and the evidence of proofs, each request
-signed.
+"""Bytes to and from the oracle: content-addressed artifacts, the evidence of proofs, signed offers; each
+request signed.
 """
 
 import hashlib
+import json
 import os
 import secrets
 import time
@@ -16,6 +17,7 @@ from protocol.bodies import ErrorBody
 from protocol.digests import sha256, sha256_stream
 from protocol.errors import DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
 from protocol.request_auth import sign_request
+from protocol.signed import SignedOffer
 from protocol.typed_data import Domain, Signer
 from protocol.units import Digest, ProofHash, to_hex
 
@@ -71,6 +73,12 @@ class ArtifactClient:
     def put_evidence(self, proof_hash: ProofHash, evidence: bytes) -> None:
         """Afterwards the service has the evidence of this proof."""
         self._send("PUT", f"/v1/proofs/{to_hex(proof_hash)}/evidence", sha256(evidence), evidence, {})
+
+    def post_offer(self, signed: SignedOffer) -> None:
+        """Afterwards the service's book has the offer."""
+        body = json.dumps(signed.to_json()).encode()
+        headers = {"Content-Type": "application/json"}
+        self._send("POST", "/v1/offers", sha256(body), body, headers)
 
     def close(self) -> None:
         self._client.close()

@@ -36,7 +36,9 @@ from worker.journal import Journal
 from worker.leases import LeaseBook, check_unit
 from worker.link import OracleLink
 from worker.prover import Prover
+from worker.publishing import Publisher
 from worker.pulse import Pulse, PulseSettings
+from worker.quoting import Quoter
 from worker.sandbox import Sandbox, Tier, self_test
 from worker.sandbox.layout import device_mounts, discover_runtime
 from worker.sandbox.limits import choose_tier
@@ -145,8 +147,13 @@ class _Worker:
             settings.unit,
             inventory=self._link_inventory,
             attempts=self._agent.attempts,
-            receive=self._agent.receive,
+            receive=self._receive,
             pending=self._agent.pending,
+            quotes=settings.quotes_dir is not None,
+        )
+        self._quoter = self._make_quoter()
+        self._publisher = (
+            None if settings.offers_dir is None else Publisher(settings.offers_dir, artifacts.post_offer)
         )
         self._pulse = Pulse(
             book,
@@ -183,6 +190,9 @@ class _Worker:
             self._agent.guard(lambda: self._prover.run(halt), "prover"),
             self._agent.guard(self._link.run, "link"),
         ]
+        publisher = self._publisher
+        if publisher is not None:
+            threads.append(self._agent.guard(lambda: publisher.run(halt), "publisher"))
         _log.info("worker_started", worker=self._address, unit_id=to_hex(self._settings.unit))
         try:
             self._agent.run_until_stopped(stop)
@@ -225,6 +235,32 @@ class _Worker:
             wake_link=lambda: self._link.wake(),
             turn=threading.Lock(),
         )
+
+    def _receive(self, message: link.ServerMessage) -> None:
+        if isinstance(message, link.QuoteRequest) and self._quoter is not None:
+            self._quoter.answer(message)
+        else:
+            self._agent.receive(message)
+
+    def _make_quoter(self) -> Quoter | None:
+        settings = self._settings
+        if settings.quotes_dir is None:
+            return None
+        return Quoter(
+            settings.quotes_dir,
+            settings.unit,
+            settings.policy,
+            booked_hours=self._booked_hours,
+            now=time.time,
+            send=self._link.send,
+        )
+
+    def _booked_hours(self) -> int:
+        booked = 0
+        for view in self._agent.views:
+            if not view.has_ended:
+                booked |= view.terms.weekly_hours
+        return booked
 
     def _link_inventory(self) -> link.Inventory:
         found = self._inventory.read()

@@ -29,7 +29,7 @@ SILENCE_SECONDS: Final = 20.0
 """The oracle speaks every 5 s: a link that is silent for so long is dead."""
 _QUEUED_MESSAGES: Final = 1000
 
-Outgoing = link.Heartbeat | link.Status | link.Log | link.Receipt
+Outgoing = link.Heartbeat | link.Status | link.Log | link.Receipt | link.Quote
 
 
 class OracleLink:
@@ -46,10 +46,12 @@ class OracleLink:
         attempts: Callable[[], Sequence[link.Attempt]],
         receive: Callable[[link.ServerMessage], None],
         pending: Callable[[bool], Sequence[Outgoing]],
+        quotes: bool = False,
     ) -> None:
         """`pending(anew)` gives what is due now; `anew` where nothing sent on an earlier connection
-        counts.
+        counts. `quotes`: whether requests for quotes are answered here.
         """
+        self._quotes = quotes
         self._url = link_url(oracle_url)
         self._domain = domain
         self._account = account
@@ -131,6 +133,7 @@ class OracleLink:
             expires_at=expires_at,
             signature=to_hex(signature),
             attempts=tuple(self._attempts()),
+            quotes=self._quotes,
         )
         connection.send(link.encode(hello))
         answer = self._next(connection)

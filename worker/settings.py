@@ -9,8 +9,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from protocol.errors import BadInput
 from protocol.units import UnitId, hex_bytes
+from protocol.weekly_hours import parse_hours
+from worker.quoting import Policy
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
 
 
 class Settings(BaseSettings):
@@ -41,6 +44,23 @@ class Settings(BaseSettings):
     sandbox_uid: Annotated[int, Field(ge=1000)] = 62_000
     """The ordinary user that a worker started by root becomes before it opens a sandbox."""
     limit_tier: Literal["auto", "cgroup_v2", "cgroup_v1", "watchdog"] = "auto"
+    offers_dir: Path | None = None
+    """Signed offers of this unit that the oracle's book should show to everybody."""
+    quotes_dir: Path | None = None
+    """Signed offers of this unit of which renters that ask for quotes are shown one, by the keys below; None:
+    no bids. Money in base units of the token, for the whole unit."""
+    quote_floor_units_per_hour: Natural = 0
+    quote_energy_units_per_kwh: Natural = 0
+    quote_watts: Natural = 0
+    """What the unit draws at work: with the price of energy it is added to the floor."""
+    quote_hours: tuple[str, ...] = ()
+    """Such as "mon-fri 18-24" (UTC); none: always."""
+    quote_max_seconds: Annotated[int, Field(gt=0)] | None = None
+    quote_classes: frozenset[str] = frozenset()
+    """Classes of requests that are answered; none: any."""
+    quote_discount_per_cent: Annotated[int, Field(ge=0, le=100)] = 0
+    quote_discount_seconds: Natural = 0
+    """Leases of at least so long are bid at the discount below the dearest offer that fits."""
     rpc_timeout_seconds: PositiveSeconds = 10
     http_timeout_seconds: PositiveSeconds = 60
 
@@ -49,6 +69,15 @@ class Settings(BaseSettings):
     def _check_unit_id(cls, value: str) -> str:
         try:
             hex_bytes(value, 32, "unit_id")
+        except BadInput as error:
+            raise ValueError(error.message) from error
+        return value
+
+    @field_validator("quote_hours")
+    @classmethod
+    def _check_quote_hours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            parse_hours(value)
         except BadInput as error:
             raise ValueError(error.message) from error
         return value
@@ -73,7 +102,21 @@ class Settings(BaseSettings):
     @property
     def sealed_paths(self) -> tuple[Path, ...]:
         """What no job may ever see."""
-        return (self.data_dir, self.keystore, self.password_file)
+        offers = (path for path in (self.offers_dir, self.quotes_dir) if path is not None)
+        return (self.data_dir, self.keystore, self.password_file, *offers)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            floor_units_per_hour=self.quote_floor_units_per_hour,
+            energy_units_per_kwh=self.quote_energy_units_per_kwh,
+            watts=self.quote_watts,
+            max_seconds=self.quote_max_seconds,
+            weekly_hours=parse_hours(self.quote_hours),
+            gpu_classes=self.quote_classes,
+            discount_per_cent=self.quote_discount_per_cent,
+            discount_seconds=self.quote_discount_seconds,
+        )
 
 
 def load_settings(path: Path) -> Settings:

@@ -72,12 +72,15 @@ PARTIES: Mapping[Role, Sight] = MappingProxyType(
     {Role.RENTER: OWN, Role.FORMER_RENTER: OWN, Role.WORKER: ALL}
 )
 RENTER: Mapping[Role, Sight] = MappingProxyType({Role.RENTER: OWN})
+ASKERS: Mapping[Role, Sight] = MappingProxyType({Role.RENTER: OWN, Role.FORMER_RENTER: OWN})
+SELLERS: Mapping[Role, Sight] = MappingProxyType({Role.PROVIDER: OWN, Role.WORKER: OWN})
 WORKER: Mapping[Role, Sight] = MappingProxyType({Role.WORKER: ALL})
 OPERATOR: Mapping[Role, Sight] = MappingProxyType({Role.OPERATOR: ALL})
 
 NO_SESSION = Refusal(409, "no_session")
 NOT_A_PARTY = Refusal(403, "not_a_party")
 _ON_CHAIN = "all of it is on the chain, where anybody reads it"
+_FOR_SALE = "offers are on the chain, or were posted here to be found by anybody"
 _PARTIES = "a job says what a renter computes: that renter's business, and of the worker that runs it"
 
 
@@ -90,7 +93,9 @@ RULES: tuple[Rule, ...] = (
     _open("GET", "/v1/ready", "says which of three checks fails, of nobody; a balancer has no key"),
     _open("GET", "/v1/openapi.json", "describes the program, which is public"),
     _open("GET", "/v1/deployment", _ON_CHAIN),
-    _open("GET", "/v1/offers", _ON_CHAIN),
+    _open("GET", "/v1/offers", _FOR_SALE),
+    _open("GET", "/v1/offers/{offer_hash}", _FOR_SALE),
+    _open("GET", "/v1/reputations", _ON_CHAIN),
     _open("GET", "/v1/leases", _ON_CHAIN),
     _open("GET", "/v1/leases/{lease_id}", _ON_CHAIN),
     _open("GET", "/v1/proofs/{proof_hash}/evidence", "the chain commits to it, and every auditor needs it"),
@@ -108,6 +113,17 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", "/v1/jobs/{job_id}/logs/stream", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
     Rule("GET", "/v1/leases/{lease_id}/jobs", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
     Rule("GET", "/v1/leases/{lease_id}/timeline", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
+    Rule(
+        *("POST", "/v1/offers", Way.ACCOUNT, SELLERS, NOT_A_PARTY),
+        "whom an offer was shown to may not show it to everybody; it is signed by its provider by itself",
+    ),
+    Rule(
+        "POST", "/v1/quotes", Way.ACCOUNT, ACCOUNTS, None, "whoever may come to rent; each so many at a time"
+    ),
+    Rule(
+        *("GET", "/v1/quotes/{request_id}", Way.ACCOUNT, ASKERS, Refusal(404, "unknown_request")),
+        "bids are for whoever asked; others do not hear that there was a request",
+    ),
     Rule(
         *("PUT", "/v1/artifacts/{digest}", Way.ACCOUNT, ACCOUNTS, None),
         "renters upload before they pay; each within its quota",

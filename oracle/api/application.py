@@ -13,7 +13,9 @@ from oracle.api import (
     evidence,
     jobs,
     market,
+    offers,
     operations,
+    quotes,
     sessions,
     streams,
     worker_link,
@@ -21,7 +23,10 @@ from oracle.api import (
 from oracle.api.edge import Edge
 from oracle.api.services import Services
 
-ROOMS = (operations, market, sessions, artifacts, jobs, streams, evidence, worker_link)
+ROOMS = (
+    *(operations, market, offers, quotes, sessions),
+    *(artifacts, jobs, streams, evidence, worker_link),
+)
 
 
 class Application(FastAPI):

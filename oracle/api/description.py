@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from oracle.api.access import RULE_OF, Way
 from oracle.api.codes import CODES
-from protocol import bodies
+from protocol import bodies, market_bodies
 from protocol.bodies import Body
 
 PATH = "/v1/openapi.json"
@@ -23,6 +23,11 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[Body] | None]] = {
     ("GET", "/v1/ready"): {200: bodies.ReadyBody, 503: bodies.ReadyBody},
     ("GET", "/v1/deployment"): {200: bodies.DeploymentBody},
     ("GET", "/v1/offers"): {200: bodies.OffersBody},
+    ("GET", "/v1/offers/{offer_hash}"): {200: market_bodies.FoundOfferBody},
+    ("POST", "/v1/offers"): {200: market_bodies.PostedOfferBody, 201: market_bodies.PostedOfferBody},
+    ("GET", "/v1/reputations"): {200: market_bodies.ReputationsBody},
+    ("POST", "/v1/quotes"): {201: market_bodies.QuotesBody},
+    ("GET", "/v1/quotes/{request_id}"): {200: market_bodies.QuotesBody},
     ("GET", "/v1/leases"): {200: bodies.LeasesBody},
     ("GET", "/v1/leases/{lease_id}"): {200: bodies.LeaseBody},
     ("GET", "/v1/leases/{lease_id}/jobs"): {200: bodies.JobsBody},
@@ -45,6 +50,8 @@ CONTENT: Mapping[tuple[str, str], dict[str, Any]] = {
 }
 REQUESTS: Mapping[tuple[str, str], type[Body] | dict[str, Any]] = {
     ("POST", "/v1/orders"): bodies.OrderBody,
+    ("POST", "/v1/offers"): market_bodies.SignedOfferBody,
+    ("POST", "/v1/quotes"): market_bodies.QuoteRequestBody,
     ("POST", "/v1/sessions"): bodies.SignInBody,
     ("PUT", "/v1/artifacts/{digest}"): BYTES,
     ("PUT", "/v1/proofs/{proof_hash}/evidence"): {JSON: {"schema": {"type": "object"}}},

@@ -30,7 +30,7 @@ from protocol.units import shorten
 log = structlog.get_logger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-KEPT_PATHS = frozenset({"/v1/offers", "/v1/leases", "/v1/deployment"})
+KEPT_PATHS = frozenset({"/v1/offers", "/v1/leases", "/v1/reputations", "/v1/deployment"})
 KEPT_SECONDS = 1.0
 KEPT_ANSWERS = 1024
 KEPT_BYTES = 1 << 18
@@ -41,7 +41,10 @@ LEASE_PATH_CHARACTERS = len("/v1/leases/0x") + 64
 
 
 class Version:
-    """The ledger's cursor, read again where it is older than `VERSION_SECONDS`. For the event loop alone."""
+    """Of what answers that are kept are made from. For the event loop alone.
+
+    The ledger's cursor, read again where it is older than `VERSION_SECONDS`, and the book as posted to here.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -50,6 +53,11 @@ class Version:
         self._reading: asyncio.Task[Hashable] | None = None
 
     async def get(self) -> Hashable:
+        # Before the cursor: what is posted meanwhile is of a later version.
+        book = self._services.book.version
+        return await self._cursor(), book
+
+    async def _cursor(self) -> Hashable:
         if time.monotonic() - self._read_at < VERSION_SECONDS:
             return self._value
         if self._reading is None or self._reading.done():
@@ -195,7 +203,7 @@ class Edge:
 
 
 def _is_kept(scope: Scope) -> bool:
-    """What the chain alone says, to anybody: the same answer for all until the index has moved."""
+    """What is said to anybody: the same answer for all until the index has moved, or somebody has posted."""
     path: str = scope["path"]
     if scope["method"] != "GET" or len(scope["query_string"]) > MAX_QUERY_BYTES:
         return False

@@ -19,7 +19,13 @@ from protocol.units import shorten
 
 log = structlog.get_logger(__name__)
 
-STATUS_OF_CODE = {"too_large": 413, "signature_invalid": 403}
+STATUS_OF_CODE = {
+    "too_large": 413,
+    "signature_invalid": 403,
+    "not_a_party": 403,
+    "too_many_offers": 429,
+    "too_many_quotes": 429,
+}
 
 
 class ApiError(Exception):

@@ -1,4 +1,4 @@
-"""What the chain says: deployment, offers, leases. All open: all of it is public on-chain."""
+"""What the chain says: deployment, leases. All open: all of it is public on-chain."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from starlette.responses import Response
 from oracle.api.errors import ApiError, json_response
 from oracle.api.parameters import MAX_INTEGER, Cursor, Limit, lease_id_of, read_cursor, write_cursor
 from oracle.api.services import services_of
-from oracle.api.views import lease_body, offer_body
-from oracle.clock import later_of
-from oracle.store import entities, history
-from protocol.bodies import DeploymentBody, LeasesBody, OffersBody
+from oracle.api.views import lease_body
+from oracle.store import entities
+from protocol.bodies import DeploymentBody, LeasesBody
 from protocol.units import parse_address
 
 router = APIRouter(prefix="/v1")
@@ -21,35 +20,6 @@ router = APIRouter(prefix="/v1")
 def read_deployment(request: Request) -> Response:
     """Open: public facts of the chain."""
     return json_response(DeploymentBody(manifest=services_of(request).manifest))
-
-
-@router.get("/offers")
-def list_offers(
-    request: Request,
-    gpu_class: str | None = None,
-    token: str | None = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Response:
-    """Open: offers are events of the chain. Cheapest first; those that have expired are left out."""
-    services = services_of(request)
-    chosen = None if token is None else parse_address(token, "token")
-    after = read_cursor(cursor)
-    with services.store.read() as transaction:
-        block = history.get_cursor(transaction)
-        now = later_of(services.now(), block.timestamp if block else None)
-        found = entities.list_offers(transaction, gpu_class, chosen, now, after, limit + 1)
-        booked = entities.booked_hours(transaction, (entry.offer.unit_id for entry in found[:limit]))
-    silent_seconds = services.links.silent_seconds
-    page = tuple(
-        offer_body(entry, booked.get(entry.offer.unit_id, 0), silent_seconds(entry.offer.unit_id) == 0)
-        for entry in found[:limit]
-    )
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        following = write_cursor(last.offer.price_per_hour, last.offer_hash)
-    return json_response(OffersBody(offers=page, next_cursor=following))
 
 
 @router.get("/leases/{lease_id}")

@@ -12,10 +12,12 @@ from starlette.requests import HTTPConnection
 
 from oracle.api.doors import Doors
 from oracle.artifacts import ArtifactFolder
+from oracle.book import Book
 from oracle.clock import Now
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.links import Links
+from oracle.quotes import Quotes
 from oracle.settings import Settings
 from oracle.store.engine import Store
 from oracle.wakeups import JobWakeups
@@ -33,6 +35,8 @@ class Services:
     artifacts: ArtifactFolder
     logs: JobLogs
     intake: Intake
+    book: Book
+    quotes: Quotes
     links: Links
     whereabouts: Whereabouts
     wakeups: JobWakeups

@@ -9,8 +9,11 @@ from oracle.jobs import UNFINISHED_JOBS, JobState
 from oracle.store import attempts, receipts
 from oracle.store.engine import Transaction
 from oracle.store.jobs import JobEntry
+from oracle.store.offers import Found
 from protocol.bodies import JobBody, LeaseBody, LogsBody, OfferBody
-from protocol.ledger import LeaseEntry, OfferEntry
+from protocol.ledger import LeaseEntry
+from protocol.market_bodies import FoundOfferBody
+from protocol.matching import Refusal
 from protocol.units import JobId, to_hex
 
 MAX_LOG_CHUNK_BYTES = 1 << 20
@@ -45,13 +48,29 @@ def lease_body(entry: LeaseEntry) -> LeaseBody:
     )
 
 
-def offer_body(entry: OfferEntry, booked_hours: int, worker_connected: bool) -> OfferBody:
+def offer_body(found: Found) -> OfferBody:
+    facts = found.facts
     return OfferBody(
-        offer_hash=to_hex(entry.offer_hash),
-        offer=entry.offer,
-        listed=entry.listed,
-        booked_hours=booked_hours,
-        worker_connected=worker_connected,
+        offer_hash=to_hex(found.offer_hash),
+        offer=found.offer,
+        listed=found.listed,
+        booked_hours=facts.booked_hours,
+        worker_connected=facts.worker_connected,
+        signed=found.signature is not None,
+        vram_mib=facts.vram_mib,
+        measured_gops=facts.gops,
+        attested_at=facts.attested_at,
+        attested_until=facts.attested_until,
+        reputation_units=facts.reputation_units,
+        known_since=facts.known_since,
+    )
+
+
+def found_body(found: Found, failed: tuple[Refusal, ...]) -> FoundOfferBody:
+    return FoundOfferBody(
+        offer=offer_body(found),
+        signature=None if found.signature is None else to_hex(found.signature),
+        refusals=tuple(refusal.name.lower() for refusal in failed),
     )
 
 

@@ -51,7 +51,7 @@ async def _serve(websocket: WebSocket, services: Services) -> None:
         raise LimitExceeded("too many connections that have not said hello", code="too_many_links")
     async with services.unidentified:
         reporter, hello = await _identify(websocket, services)
-    connection = Link(reporter.unit_id, reporter.worker)
+    connection = Link(reporter.unit_id, reporter.worker, hello.quotes)
     log.info(
         "worker_connected", unit_id=reporter.unit_id, worker=reporter.worker, device=hello.inventory.device
     )
@@ -109,6 +109,7 @@ async def _send_desired(
     sent_at = 0.0
     clock = asyncio.get_running_loop().time
     interval = services.settings.desired_seconds
+    asked: set[str] = set()
     while not services.stopping.is_set():
         connection.changed.clear()
         if connection.replaced:
@@ -118,12 +119,25 @@ async def _send_desired(
         if desired != sent or clock() - sent_at >= interval:
             await websocket.send_text(link.encode(desired))
             sent, sent_at = desired, clock()
+        if connection.quotes:
+            asked = await _send_questions(websocket, services, reporter, asked)
         try:
             async with asyncio.timeout(max(sent_at + interval - clock(), 0.001)):
                 await connection.changed.wait()
         except TimeoutError:
             continue
     await websocket.close(CLOSE_GOING_AWAY, "the oracle is stopping")
+
+
+async def _send_questions(
+    websocket: WebSocket, services: Services, reporter: Reporter, asked: set[str]
+) -> set[str]:
+    """Requests for quotes that this connection has not carried yet; those that are open now, all carried."""
+    questions = await run_in_threadpool(services.quotes.asked_of, reporter)
+    for question in questions:
+        if question.request_id not in asked:
+            await websocket.send_text(link.encode(question))
+    return {question.request_id for question in questions}
 
 
 async def _take_reports(websocket: WebSocket, services: Services, reporter: Reporter) -> None:
@@ -148,6 +162,9 @@ def _take_report(
             return services.intake.log(reporter, message)
         case link.Receipt():
             return services.intake.receipt(reporter, message)
+        case link.Quote():
+            if not services.quotes.answer(reporter, message):
+                log.info("quote_ignored", unit_id=reporter.unit_id, request_id=message.request_id)
         case link.Hello():
             raise BadInput("hello: expected once, as the first message")
     return None

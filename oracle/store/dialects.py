@@ -65,6 +65,8 @@ def upsert_into(connection: Connection, table: Table) -> Insert:
     statement = insert_into(connection, table)
     keys = [column.name for column in table.primary_key]
     others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    if not others:
+        return statement.on_conflict_do_nothing()
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 

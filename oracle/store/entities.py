@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, delete, select
 
 from oracle.store import bulk
 from oracle.store.engine import Transaction
+from oracle.store.facts import replace_facts, write_facts
+from oracle.store.offers import mask_row, term_row
 from oracle.store.tables import credits, leases, offers, proofs, providers, units
 from protocol.ledger import (
     Changes,
@@ -22,14 +24,12 @@ from protocol.ledger import (
     ProviderEntry,
     UnitEntry,
 )
-from protocol.ledger.offers import offer_epoch
 from protocol.logs import LogPosition
-from protocol.structs import CompletionProof, LeaseStatus, Offer, Terms, Unit, from_json, to_json
+from protocol.structs import CompletionProof, LeaseStatus, Terms, Unit, from_json, to_json
 from protocol.units import (
     Address,
     JobId,
     LeaseId,
-    OfferHash,
     ProofHash,
     UnitId,
     hex_bytes,
@@ -69,6 +69,7 @@ Rows = Mapping[Table, Collection[Row]]
 def write_changes(transaction: Transaction, changes: Sequence[Changes]) -> None:
     """Afterwards the rows are as the last of the changes left each entry."""
     write_rows(transaction, rows_of(changes))
+    write_facts(transaction, changes)
 
 
 def write_rows(transaction: Transaction, rows: Rows) -> None:
@@ -108,6 +109,7 @@ def replace_all(transaction: Transaction, state: LedgerState) -> None:
         compensations=tuple(CompensationEntry(*item) for item in state.compensations.items()),
     )
     write_changes(transaction, [everything])
+    replace_facts(transaction, state)
 
 
 def _text(body: Row) -> str:
@@ -115,7 +117,8 @@ def _text(body: Row) -> str:
 
 
 def provider_row(entry: ProviderEntry) -> Row:
-    return {"provider": entry.provider, "epoch": entry.epoch}
+    free_units = max(entry.free_units, 0)
+    return {"provider": entry.provider, "epoch": entry.epoch, "free_units": free_units}
 
 
 def unit_row(entry: UnitEntry) -> Row:
@@ -131,6 +134,11 @@ def unit_row(entry: UnitEntry) -> Row:
         "unit_id": entry.unit_id,
         "provider": entry.unit.provider,
         "worker": entry.unit.worker,
+        "rentable": not entry.retired and not entry.evicted,
+        "gpu_class": unpack_name(entry.unit.gpu_class),
+        "gpu_count": entry.unit.gpu_count,
+        "vram_mib": entry.unit.vram_mib,
+        **mask_row("booked", entry.booked_hours),
         "body": _text(body),
     }
 
@@ -144,14 +152,8 @@ def offer_row(entry: OfferEntry) -> Row:
     }
     return {
         "offer_hash": entry.offer_hash,
-        "provider": offer.provider,
-        "unit_id": offer.unit_id,
-        "gpu_class": unpack_name(offer.gpu_class),
-        "token": offer.token,
-        "price_per_hour": offer.price_per_hour,
-        "valid_until": offer.valid_until,
+        **term_row(offer, entry.known_since),
         "listed": entry.listed,
-        "epoch": offer_epoch(offer.salt),
         "body": _text(body),
     }
 
@@ -240,35 +242,6 @@ def list_leases_of_status(transaction: Transaction, statuses: Iterable[LeaseStat
     return [read_lease(row) for row in transaction.execute(query)]
 
 
-def list_offers(
-    transaction: Transaction,
-    gpu_class: str | None,
-    token: Address | None,
-    now: int,
-    after: tuple[int, bytes],
-    limit: int,
-) -> list[OfferEntry]:
-    """Listed and valid ones of their providers' epochs, cheapest first.
-
-    `after` is price and hash of the last one seen.
-    """
-    price, offer_hash = after
-    query = select(offers).outerjoin(providers, providers.c.provider == offers.c.provider)
-    query = query.where(
-        offers.c.listed,
-        offers.c.epoch == func.coalesce(providers.c.epoch, 0),
-        offers.c.valid_until >= now,
-        (offers.c.price_per_hour > price)
-        | ((offers.c.price_per_hour == price) & (offers.c.offer_hash > offer_hash)),
-    )
-    if gpu_class is not None:
-        query = query.where(offers.c.gpu_class == gpu_class)
-    if token is not None:
-        query = query.where(offers.c.token == token)
-    query = query.order_by(offers.c.price_per_hour, offers.c.offer_hash).limit(limit)
-    return [read_offer(row) for row in transaction.execute(query)]
-
-
 def get_unit(transaction: Transaction, unit_id: UnitId) -> UnitEntry | None:
     row = transaction.execute(select(units).where(units.c.unit_id == unit_id)).first()
     return None if row is None else read_unit(row)
@@ -304,19 +277,6 @@ def read_lease(row: Any) -> LeaseEntry:
         status=LeaseStatus[row.status.upper()],
         **cast(Any, {name: body[name] for name in (*_LEASE_NUMBERS, *_LEASE_FLAGS)}),
         **cast(Any, {name: int(body[name]) for name in _LEASE_UNITS}),
-    )
-
-
-def read_offer(row: Any) -> OfferEntry:
-    body = cast(Row, msgspec.json.decode(row.body))
-    offer = from_json(Offer, body["offer"])
-    taken = body["taken_at"]
-    return OfferEntry(
-        OfferHash(row.offer_hash),
-        offer,
-        row.listed,
-        LogPosition.from_json(body["known_at"]),
-        None if taken is None else LogPosition.from_json(taken),
     )
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import MetaData, delete, insert, make_url, select, text
 
 from oracle.store import files, salvage
 from oracle.store.engine import Store, open_store
-from oracle.store.tables import DERIVED
+from oracle.store.schema import DERIVED
 from protocol.errors import StoreBroken
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from oracle.store.tables import KEPT
+from oracle.store.schema import KEPT
 
 SKIPPED_TOKENS = 1 << 20
 """Of attempts that may have been lost: their fencing tokens are never given again."""

@@ -1,4 +1,4 @@
-"""The tables. Chain facts (cursor to compensations) are a cache of the chain; the rest exists nowhere else.
+"""The tables, whose sources `schema` tells: a cache of the chain, or what exists nowhere else.
 
 Ids and digests are 32 raw bytes, accounts checksummed text, money zero-padded decimal text so that it sorts
 as a number, instants Unix seconds. Structs are JSON text in the form of `protocol.structs.to_json`.
@@ -23,10 +23,13 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 UNITS_DIGITS = 30  # uint96 has 29
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # 64 bits in both
+NO_UNITS = "0" * UNITS_DIGITS
+HOUR_PARTS = 3
 
 
 class UnitsText(TypeDecorator[int]):
@@ -34,13 +37,14 @@ class UnitsText(TypeDecorator[int]):
 
     impl = String(UNITS_DIGITS)
     cache_ok = True
+    digits = UNITS_DIGITS
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        if not 0 <= value < 10**UNITS_DIGITS:
-            raise ValueError(f"units: expected 0 to 10**{UNITS_DIGITS}, got {value}")
-        return str(value).zfill(UNITS_DIGITS)
+        if not 0 <= value < 10**self.digits:
+            raise ValueError(f"units: expected 0 to 10**{self.digits}, got {value}")
+        return str(value).zfill(self.digits)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value)
@@ -54,6 +58,13 @@ class PlainText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else value.replace("\0", "\ufffd")
+
+
+def hour_columns(name: str) -> list[Column[int]]:
+    """A mask of the 168 hours of the week as three integers of 56 bits, which SQL can compare."""
+    return [
+        Column(f"{name}_{part}", BigInteger, nullable=False, server_default="0") for part in range(HOUR_PARTS)
+    ]
 
 
 def hash_column(name: str, **options: Any) -> Column[bytes]:
@@ -124,12 +135,13 @@ events = Table(
     Index(None, "lease_id", "block_number", "log_index"),
 )
 
-# Those who have staked. Offers hold in their provider's epoch alone.
+# Those who have staked. Offers hold in their provider's epoch alone. free_units: what new leases may lock.
 providers = Table(
     "providers",
     metadata,
     Column("provider", String(42), primary_key=True),
     integer("epoch"),
+    Column("free_units", UnitsText, nullable=False, server_default=NO_UNITS),
 )
 
 units = Table(
@@ -138,24 +150,53 @@ units = Table(
     hash_column("unit_id", primary_key=True),
     account_column("provider", index=True),
     account_column("worker", index=True),
+    Column("rentable", Boolean, nullable=False, server_default=false()),  # neither retired nor evicted
+    Column("gpu_class", PlainText, nullable=False, server_default=""),
+    Column("gpu_count", Integer, nullable=False, server_default="0"),
+    Column("vram_mib", BigInteger, nullable=False, server_default="0"),
+    *hour_columns("booked"),
     text("body"),
 )
+
+
+# An index over all that SQL looks at in an offer: the row itself is read of those alone that pass.
+SEARCHED = (
+    *("gpu_class", "gpu_count", "price_per_hour", "offer_hash", "token", "valid_until"),
+    *("min_seconds", "max_seconds", "kind", *(f"hours_{part}" for part in range(HOUR_PARTS))),
+    *("unit_id", "provider", "epoch", "bond", "known_since"),
+)
+
+
+def offer_columns() -> tuple[Column[Any], ...]:
+    """What offers are searched by, listed or signed."""
+    return (
+        hash_column("offer_hash", primary_key=True),
+        account_column("provider"),
+        hash_column("unit_id", index=True),
+        text("gpu_class"),
+        account_column("token"),
+        Column("price_per_hour", UnitsText, nullable=False),
+        integer("valid_until"),
+        integer("epoch"),
+        Column("gpu_count", Integer, nullable=False, server_default="0"),
+        Column("kind", Integer, nullable=False, server_default="0"),
+        Column("min_seconds", BigInteger, nullable=False, server_default="0"),
+        Column("max_seconds", BigInteger, nullable=False, server_default="0"),
+        Column("bond", UnitsText, nullable=False, server_default=NO_UNITS),
+        Column("known_since", BigInteger, nullable=False, server_default="0"),
+        *hour_columns("hours"),
+        text("body"),
+    )
+
 
 offers = Table(
     "offers",
     metadata,
-    hash_column("offer_hash", primary_key=True),
-    account_column("provider"),
-    hash_column("unit_id"),
-    text("gpu_class"),
-    account_column("token"),
-    Column("price_per_hour", UnitsText, nullable=False),
-    integer("valid_until"),
+    *offer_columns(),
     Column("listed", Boolean, nullable=False),
-    integer("epoch"),
-    text("body"),
     Index("ix_offers_price", "listed", "price_per_hour", "offer_hash"),
     Index("ix_offers_class_price", "listed", "gpu_class", "price_per_hour", "offer_hash"),
+    Index("ix_offers_search", "listed", *SEARCHED),
 )
 
 leases = Table(
@@ -346,7 +387,3 @@ sessions = Table(
     integer("created_at"),
     integer("expires_at", index=True),
 )
-
-# What a rebuild makes anew from the chain, and what exists nowhere else.
-DERIVED = (cursor, blocks, events, providers, units, offers, leases, proofs, credits)
-KEPT = tuple(table for table in metadata.sorted_tables if table not in DERIVED)

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from protocol.events import Event, Slashed
-from protocol.ledger import market, registry
+from protocol.ledger import findings, market, registry
 from protocol.ledger.state import (
     Changes,
     CompensationEntry,
     CreditEntry,
     FeeEntry,
+    FindingEntry,
     GpuEntry,
     LeaseEntry,
     LedgerState,
@@ -26,6 +27,7 @@ __all__ = [
     "CompensationEntry",
     "CreditEntry",
     "FeeEntry",
+    "FindingEntry",
     "GpuEntry",
     "LeaseEntry",
     "LedgerState",
@@ -66,4 +68,4 @@ def check(state: LedgerState) -> None:
     market.check(state)
 
 
-_HANDLERS = {**registry.HANDLERS, **market.HANDLERS}
+_HANDLERS = {**registry.HANDLERS, **market.HANDLERS, **findings.HANDLERS}

@@ -7,6 +7,7 @@ from protocol import events
 from protocol.accrual import compensation_units, deposit_units, scheduled_seconds
 from protocol.ledger.offers import HORIZON_SECONDS, offer_epoch, offer_of
 from protocol.ledger.replacing import replace
+from protocol.ledger.reputation import counted
 from protocol.ledger.state import (
     Changes,
     CompensationEntry,
@@ -298,5 +299,5 @@ HANDLERS: Final[Mapping[type[events.Event], Handler]] = {
     events.FailedOver: failed_over,
     events.LeaseTransferred: lease_transferred,
     events.HoursReleased: hours_released,
-    events.LeaseClosed: lease_closed,
+    events.LeaseClosed: counted(lease_closed),
 }

@@ -28,7 +28,8 @@ def offer_listed(state: LedgerState, event: events.OfferListed, block_timestamp:
     if not offer.min_seconds <= offer.max_seconds or not 0 < offer.max_seconds <= HORIZON_SECONDS:
         raise broken(event, "durations", f"up to {HORIZON_SECONDS}", (offer.min_seconds, offer.max_seconds))
     taken_at = None if before is None else before.taken_at
-    return Changes(offers=(OfferEntry(event.offer_hash, offer, True, event.position, taken_at),))
+    entry = OfferEntry(event.offer_hash, offer, True, event.position, taken_at, block_timestamp)
+    return Changes(offers=(entry,))
 
 
 def offer_unlisted(state: LedgerState, event: events.OfferUnlisted, block_timestamp: int) -> Changes:
@@ -43,7 +44,9 @@ def offer_taken(state: LedgerState, event: events.OfferTaken, block_timestamp: i
     offer = event.offer
     _check_offer(state, event)
     expect(event, "salt cancelled", False, (offer.provider, offer.salt) in state.cancelled_salts)
-    entry = state.offers.get(event.offer_hash) or OfferEntry(event.offer_hash, offer, False, event.position)
+    entry = state.offers.get(event.offer_hash) or OfferEntry(
+        event.offer_hash, offer, False, event.position, known_since=block_timestamp
+    )
     return Changes(offers=(replace(entry, taken_at=event.position),))
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from protocol import events
 from protocol.accrual import fee_units, pay_units
 from protocol.ledger.replacing import replace
+from protocol.ledger.reputation import counted
 from protocol.ledger.state import (
     NO_BOND,
     Bond,
@@ -193,6 +194,6 @@ HANDLERS: Final[Mapping[type[events.Event], Handler]] = {
     events.Settled: settled,
     events.DisputeOpened: dispute_opened,
     events.DisputeEnded: dispute_ended,
-    events.LeaseBreached: lease_breached,
-    events.BondSlashed: bond_slashed,
+    events.LeaseBreached: counted(lease_breached),
+    events.BondSlashed: counted(bond_slashed),
 }

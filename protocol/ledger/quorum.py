@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from protocol import events
-from protocol.ledger.state import broken, expect, known, unit_id_of
+from protocol.ledger.findings import findings_after
+from protocol.ledger.state import FindingEntry, broken, expect, known
 from protocol.manifest import DeploymentManifest
-from protocol.structs import GpuAttestation
 from protocol.units import Address, Digest, UnitId
 
 MAX_MEMBERS = 64
@@ -21,14 +21,6 @@ class MemberEntry:
     active_at: int
     leaves_at: int = 0
     bond_units: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FindingEntry:
-    """The last attestation of a unit. It holds until `expires_at`, or until a card was found elsewhere."""
-
-    attestation: GpuAttestation
-    expires_at: int
 
 
 @dataclass(slots=True)
@@ -140,23 +132,5 @@ class QuorumState:
         del self.members[event.member]
 
     def _attested(self, event: events.GpusAttested, now: int) -> None:
-        attestation = event.attestation
-        unit_id = unit_id_of(attestation.provider, attestation.node_id, attestation.gpu_ids)
-        expect(event, "unit_id", unit_id, attestation.unit_id)
-        expect(event, "unit_id", unit_id, event.unit_id)
-        expect(event, "provider", attestation.provider, event.provider)
-        expect(event, "GPU ids", tuple(sorted(set(attestation.gpu_ids))), attestation.gpu_ids)
-        before = self.findings.get(event.unit_id)
-        if attestation.expires_at <= max(now, before.expires_at if before else 0):
-            raise broken(event, "expires_at", "after now and the last one", attestation.expires_at)
-        for gpu_id in attestation.gpu_ids:
-            held = self.attested_unit(gpu_id, now)
-            if held is not None and held != event.unit_id:
-                # A card moves from host to host; what was measured later is right. A unit is all its cards.
-                other = self.findings[held]
-                if attestation.seed_block <= other.attestation.seed_block:
-                    least = other.attestation.seed_block + 1
-                    raise broken(event, "seed_block", f"at least {least}", attestation.seed_block)
-                self.findings[held] = replace(other, expires_at=now)
-            self.attested[gpu_id] = event.unit_id
-        self.findings[event.unit_id] = FindingEntry(attestation, attestation.expires_at)
+        self.findings.update(findings_after(self.findings, self.attested, event, now))
+        self.attested.update(dict.fromkeys(event.attestation.gpu_ids, event.unit_id))

@@ -1,7 +1,7 @@
 """Entries of the ledger, the state that holds them, and the changes that one event makes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from protocol.abi_bytes import abi_encode
@@ -10,7 +10,17 @@ from protocol.errors import InvariantBroken
 from protocol.keccak import keccak256
 from protocol.logs import LogPosition
 from protocol.manifest import DeploymentManifest
-from protocol.structs import NO_ORDER, NO_PROOF, CompletionProof, LeaseStatus, Offer, Terms, Unit
+from protocol.reputation import Custom
+from protocol.structs import (
+    NO_ORDER,
+    NO_PROOF,
+    CompletionProof,
+    GpuAttestation,
+    LeaseStatus,
+    Offer,
+    Terms,
+    Unit,
+)
 from protocol.typed_data import Domain
 from protocol.units import ZERO_ADDRESS, Address, JobId, LeaseId, OfferHash, ProofHash, Seconds, UnitId
 
@@ -117,6 +127,8 @@ class OfferEntry:
     listed: bool
     known_at: LogPosition
     taken_at: LogPosition | None = None
+    known_since: int = 0
+    """The time of that block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +234,15 @@ class ProofEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingEntry:
+    """The last attestation of a unit. It holds until `expires_at`, or until a card was found elsewhere."""
+
+    attestation: GpuAttestation
+    expires_at: int
+    attested_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class CreditEntry:
     """What an account may withdraw, in base units of `token`."""
 
@@ -280,10 +301,15 @@ class Changes:
     compensations: tuple[CompensationEntry, ...] = ()
     fees: tuple[FeeEntry, ...] = ()
     relays: tuple[RelayEntry, ...] = ()
+    findings: tuple[FindingEntry, ...] = ()
+    customs: tuple[Custom, ...] = ()
     cancelled_salts: tuple[tuple[Address, int], ...] = ()
     burned_units: int | None = None
     slashing: Bond | None = None
     parameters: Parameters | None = None
+
+    def with_customs(self, customs: tuple[Custom, ...]) -> "Changes":
+        return replace(self, customs=customs)
 
 
 @dataclass(slots=True)
@@ -301,6 +327,13 @@ class LedgerState:
     compensations: dict[Address, int] = field(default_factory=dict[Address, int])
     fees: dict[Address, int] = field(default_factory=dict[Address, int])
     relay_nonces: dict[Address, int] = field(default_factory=dict[Address, int])
+    findings: dict[UnitId, FindingEntry] = field(default_factory=dict[UnitId, FindingEntry])
+    attested: dict[bytes, UnitId] = field(default_factory=dict[bytes, UnitId])
+    """In which unit each GPU was found last."""
+    customs: dict[tuple[Address, Address, Address], Custom] = field(
+        default_factory=dict[tuple[Address, Address, Address], Custom]
+    )
+    """By provider, token and renter: what reputations are made of."""
     cancelled_salts: set[tuple[Address, int]] = field(default_factory=set[tuple[Address, int]])
     burned_units: int = 0
     """Slashed, and not swept."""
@@ -324,6 +357,7 @@ class LedgerState:
             self.leases[lease.lease_id] = lease
         for proof in changes.proofs:
             self.proofs[proof.proof_hash] = proof
+        self._merge_repute(changes)
         self._merge_money(changes)
         for gpu in changes.gpus:
             if gpu.unit_id is None:
@@ -334,6 +368,16 @@ class LedgerState:
             self.slashing = changes.slashing
         if changes.parameters is not None:
             self.parameters = changes.parameters
+
+    def _merge_repute(self, changes: Changes) -> None:
+        for custom in changes.customs:
+            self.customs[custom.provider, custom.token, custom.renter] = custom
+        for finding in changes.findings:
+            self.findings[finding.attestation.unit_id] = finding
+            # One that ends before its time has lost a GPU to another.
+            if finding.expires_at == finding.attestation.expires_at:
+                gpu_ids = finding.attestation.gpu_ids
+                self.attested.update(dict.fromkeys(gpu_ids, finding.attestation.unit_id))
 
     def _merge_money(self, changes: Changes) -> None:
         for credit in changes.credits:

@@ -1,6 +1,6 @@
 """The whole audit, from nothing but the manifest: chain, history, state, money, proofs, artifacts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from web3 import Web3
@@ -8,10 +8,12 @@ from web3 import Web3
 from protocol.chain import read_block
 from protocol.errors import BadInput, ChainUnavailable, ProtocolError, RetryableError
 from protocol.manifest import DeploymentManifest
+from protocol.market_bodies import ReputationsBody
 from scripts.audit import artifacts, deployment, history, judges, market, money, proofs, registry, transfers
 from scripts.audit.history import History
 from scripts.audit.proofs import ProvenWork
 from scripts.audit.report import NotChecked, Report, Section
+from scripts.audit.reputations import check_reputations, reputations_of
 from scripts.audit.sources import Source
 
 StateCheck = Callable[[Web3, History, Section], None]
@@ -38,10 +40,14 @@ class Scope:
     to_block: int | None = None
     source: Source | None = None
     with_artifacts: bool = True
+    reputations: Callable[[], Iterable[ReputationsBody]] | None = None
+    """Asks an oracle for what it says."""
 
 
 def replay(web3: Web3, manifest: DeploymentManifest, scope: Scope, tell: Callable[[str], None]) -> Report:
     """Every comparison that can be made, at one pinned block; `tell` hears which section comes next."""
+    # Before the head is looked at: an oracle is seldom ahead of what is audited then.
+    said = _ask(scope.reputations)
     block = read_block(web3, "latest" if scope.to_block is None else scope.to_block)
     from_block = manifest.block_number if scope.from_block is None else scope.from_block
     if from_block > manifest.block_number:
@@ -60,6 +66,12 @@ def replay(web3: Web3, manifest: DeploymentManifest, scope: Scope, tell: Callabl
     sections.append(Section("deposits"))
     money.check_leases(told, sections[-1])
     works, artifact_count, not_checked = _check_work(web3, told, scope, sections, tell)
+    if isinstance(said, NotChecked):
+        not_checked.append(said)
+    elif said is not None:
+        tell("reputations")
+        sections.append(Section("reputations"))
+        not_checked += check_reputations(web3, told, said, sections[-1])
     if read_block(web3, block.number).hash != block.hash:
         raise ChainUnavailable(f"block {block.number} was reorganised away meanwhile: audit again")
     return Report(
@@ -70,7 +82,20 @@ def replay(web3: Web3, manifest: DeploymentManifest, scope: Scope, tell: Callabl
         counts=_counts(told, works, artifact_count),
         sections=tuple(sections),
         not_checked=tuple(not_checked),
+        reputations=reputations_of(told),
     )
+
+
+def _ask(
+    reputations: Callable[[], Iterable[ReputationsBody]] | None,
+) -> Sequence[ReputationsBody] | NotChecked | None:
+    """An oracle that does not answer is no difference between it and the chain."""
+    if reputations is None:
+        return None
+    try:
+        return tuple(reputations())
+    except ProtocolError as error:
+        return NotChecked("reputations of an oracle", error.message)
 
 
 def _guarded(section: Section, check: Callable[..., None], *arguments: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from protocol.chain import Block
 from protocol.difference import Difference
 from protocol.errors import ProtocolError
-from protocol.units import to_hex
+from protocol.units import Address, to_hex
 
 SCHEMA = "gpgpu.audit/1"
 
@@ -60,6 +60,24 @@ class NotChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class Reputation:
+    """A provider's score in base units of a token as of the audited block, and the weight it comes from."""
+
+    provider: Address
+    token: Address
+    weight: int
+    score_units: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "token": self.token,
+            "weight": str(self.weight),
+            "score_units": str(self.score_units),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A whole audit at one block."""
 
@@ -70,6 +88,7 @@ class Report:
     counts: Mapping[str, int]
     sections: tuple[Section, ...]
     not_checked: tuple[NotChecked, ...]
+    reputations: tuple[Reputation, ...] = ()
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -108,6 +127,7 @@ class Report:
                 for section in self.sections
                 for item in section.differences
             ],
+            "reputations": [item.to_json() for item in self.reputations],
             "not_checked": [{"what": item.what, "reason": item.reason} for item in self.not_checked],
         }
 

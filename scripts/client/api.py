@@ -18,10 +18,11 @@ from urllib.parse import urlencode
 import httpx2 as httpx
 from pydantic import ValidationError
 
-from protocol import bodies
+from protocol import bodies, market_bodies
 from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
+from protocol.matching import Requirements
 from protocol.request_auth import sign_request
-from protocol.signed import SignedOrder
+from protocol.signed import SignedOffer, SignedOrder
 from protocol.structs import Terms
 from protocol.typed_data import Domain, Signer
 from protocol.units import Digest, JobId, LeaseId, ProofHash, to_hex
@@ -95,14 +96,47 @@ class OracleClient:
     def deployment(self) -> bodies.DeploymentBody:
         return self._get(bodies.DeploymentBody, "/v1/deployment")
 
-    def offers(self, gpu_class: str | None = None, token: str | None = None) -> Iterator[bodies.OfferBody]:
-        """Every listed offer of the class and token, as the oracle orders them."""
+    def offers(self, wanted: Requirements | None = None) -> Iterator[bodies.OfferBody]:
+        """Every offer that meets the requirements, listed or signed, best first."""
+        body = market_bodies.RequirementsBody.of(wanted or Requirements())
+        query = body.model_dump(mode="json", exclude_defaults=True)
         cursor: str | None = None
         while True:
-            page = self._get(
-                bodies.OffersBody, _target("/v1/offers", gpu_class=gpu_class, token=token, cursor=cursor)
-            )
+            page = self._get(bodies.OffersBody, _target("/v1/offers", **query, cursor=cursor))
             yield from page.offers
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def offer(self, offer_hash: bytes) -> market_bodies.FoundOfferBody:
+        """All that a lease on it is opened with."""
+        return self._get(market_bodies.FoundOfferBody, f"/v1/offers/{to_hex(offer_hash)}")
+
+    def post_offer(self, signed: SignedOffer) -> market_bodies.PostedOfferBody:
+        """Puts a signed offer into the oracle's book; the same again changes nothing."""
+        document = bodies.json_of(market_bodies.SignedOfferBody.of(signed))
+        response = self._send("POST", "/v1/offers", json.dumps(document).encode(), signed=True)
+        return _parsed(market_bodies.PostedOfferBody, response)
+
+    def request_quotes(self, wanted: Requirements, deadline: int) -> market_bodies.QuotesBody:
+        """Asks every connected worker of such a unit for a bid until the deadline, Unix seconds."""
+        body = market_bodies.QuoteRequestBody(
+            requirements=market_bodies.RequirementsBody.of(wanted), deadline=deadline
+        )
+        response = self._send("POST", "/v1/quotes", json.dumps(bodies.json_of(body)).encode(), signed=True)
+        return _parsed(market_bodies.QuotesBody, response)
+
+    def quotes(self, request_id: bytes, wait_seconds: int = 0) -> market_bodies.QuotesBody:
+        """What was bid so far; waits until all have answered or the deadline is over."""
+        target = _target(f"/v1/quotes/{to_hex(request_id)}", wait_seconds=wait_seconds)
+        return self._get(market_bodies.QuotesBody, target, signed=True)
+
+    def reputations(self) -> Iterator[market_bodies.ReputationsBody]:
+        """Page after page, each as of the block that it names."""
+        cursor: str | None = None
+        while True:
+            page = self._get(market_bodies.ReputationsBody, _target("/v1/reputations", cursor=cursor))
+            yield page
             cursor = page.next_cursor
             if cursor is None:
                 return

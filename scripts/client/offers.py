@@ -1,47 +1,18 @@
 """Offers that no list shows: signed ones in files, and those of the chain's own events."""
 
 import json
-import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from protocol.chain import rpc_bytes
-from protocol.codec import exact_keys
 from protocol.errors import BadInput, Expired
 from protocol.events import OfferListed, decode, emitters, fetch_logs
 from protocol.json_text import parse_json
 from protocol.ledger.offers import offer_epoch
-from protocol.structs import Offer, from_json, to_json
-from protocol.typed_data import check_signature, hash_struct
-from protocol.units import OfferHash, shorten, to_hex
+from protocol.signed import SignedOffer
+from protocol.structs import Offer
+from protocol.typed_data import check_signature
+from protocol.units import to_hex
 from scripts.client.chain import Chain
-
-MAX_SIGNATURE_BYTES = 4096  # of a contract's EIP-1271 signature
-_SIGNATURE = re.compile(rf"0x(?:[0-9a-f]{{2}}){{1,{MAX_SIGNATURE_BYTES}}}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class SignedOffer:
-    """An offer that costs its provider nothing: whoever has it may open a lease on it."""
-
-    offer: Offer
-    signature: bytes
-
-    @property
-    def offer_hash(self) -> OfferHash:
-        return OfferHash(hash_struct(self.offer))
-
-    def to_json(self) -> dict[str, Any]:
-        return {"offer": to_json(self.offer), "signature": to_hex(self.signature)}
-
-    @classmethod
-    def from_json(cls, data: object) -> "SignedOffer":
-        found = exact_keys(data, ("offer", "signature"), "signed offer")
-        signature = found["signature"]
-        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
-            raise BadInput(f"signed offer: expected a signature in 0x hex, got {shorten(signature)}")
-        return cls(from_json(Offer, found["offer"]), bytes.fromhex(signature[2:]))
 
 
 def read_signed_offer(path: Path) -> SignedOffer:

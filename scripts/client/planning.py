@@ -2,116 +2,65 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from protocol.accrual import HOUR_SECONDS, deposit_units, scheduled_seconds
+from protocol.accrual import deposit_units, scheduled_seconds
 from protocol.bodies import OfferBody
 from protocol.errors import BadInput, Expired
+from protocol.matching import Facts, Refusal, Requirements, Window, refusals, term_refusals
 from protocol.structs import NO_ARTIFACT, ArtifactRef, JobLimits, JobOrder, JobSpec, Offer, Terms
 from protocol.typed_data import Domain, digest, hash_struct
-from protocol.units import ZERO_BYTES32, ZERO_DIGEST, Address, Digest, JobId, LeaseId, to_hex, unpack_name
-from scripts.client.schedules import Schedule
+from protocol.units import ZERO_BYTES32, ZERO_DIGEST, Address, Digest, JobId, LeaseId, to_hex
 
 NO_LEASE = LeaseId(ZERO_BYTES32)
-MAX_START_DELAY_SECONDS = 7 * 24 * HOUR_SECONDS
-_WEEK_HOURS = 168
-_EPOCH_OFFSET_HOURS = 3 * 24  # 1970-01-01 was a Thursday, bit 0 is Monday 00:00
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a task asks of an offer. `max_price_per_hour` is in base units of the token; None: any price."""
-
-    gpu_class: str
-    gpu_count: int
-    token: Address | None
-    max_price_per_hour: int | None
-    schedule: Schedule
+def objection(body: OfferBody, needs: Requirements, now: int) -> Refusal | None:
+    """Why an offer of the oracle's does not do, or None where it does."""
+    return next(refusals(body.offer, facts_of(body), replace(needs, connected=True), now), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """When a lease would run, how far it can be topped up, and which hours of the week it books."""
-
-    start: int
-    end: int
-    max_end: int
-    weekly_hours: int
-
-
-def window_of(offer: Offer, earliest: int, schedule: Schedule) -> Window:
-    """The lease that a schedule means on this offer, on those of its hours that the lease touches.
-
-    A start that is over by `earliest` is `earliest`: what lies before can be rented no more.
-    """
-    start = earliest if schedule.start is None else max(earliest, schedule.start)
-    end = start + schedule.seconds if schedule.end is None else schedule.end
-    max_end = max(end, start + min(schedule.max_seconds, offer.max_seconds))
-    wanted = offer.weekly_hours if schedule.weekly_hours is None else schedule.weekly_hours
-    hours = offer.weekly_hours & wanted & touched_hours(start, max_end)
-    return Window(start, end, max_end, hours)
-
-
-def touched_hours(start: int, end: int) -> int:
-    """The mask of the hours of the week that [start, end) has a second in."""
-    first, last = start // HOUR_SECONDS, (end - 1) // HOUR_SECONDS
-    if last - first + 1 >= _WEEK_HOURS:
-        return (1 << _WEEK_HOURS) - 1
-    return sum(1 << (hour + _EPOCH_OFFSET_HOURS) % _WEEK_HOURS for hour in range(first, last + 1))
-
-
-def objection(body: OfferBody, needs: Needs, now: int) -> str | None:
-    """Why a listed offer does not do, in a few words, or None where it does."""
-    if not body.listed:
-        return "no longer listed"
-    reason = objection_to_terms(body.offer, body.booked_hours, needs, now)
-    return reason or (None if body.worker_connected else "with its worker away")
-
-
-def objection_to_terms(offer: Offer, booked_hours: int, needs: Needs, now: int) -> str | None:
-    """As `objection`, of what the offer itself says, listed or signed."""
-    schedule = needs.schedule
-    window = window_of(offer, now, schedule)
-    hours = schedule.weekly_hours
-    objections = (
-        (offer.valid_until < now, "expired"),
-        (unpack_name(offer.gpu_class) != needs.gpu_class, "of another class"),
-        (offer.gpu_count != needs.gpu_count, "with another number of GPUs"),
-        (needs.token is not None and offer.token != needs.token, "in another token"),
-        (_above(offer.price_per_hour, needs.max_price_per_hour), "above your price"),
-        (not offer.min_seconds <= window.end - window.start <= offer.max_seconds, "for other durations"),
-        (window.start > now + MAX_START_DELAY_SECONDS, "not opened so long before its start"),
-        (hours is not None and bool(hours & ~offer.weekly_hours), "not in all of these hours"),
-        (scheduled_seconds(window.weekly_hours, window.start, window.end) == 0, "not in these hours"),
-        (bool(window.weekly_hours & booked_hours), "rented already"),
+def facts_of(body: OfferBody) -> Facts:
+    """What the oracle says of an offer beside its terms."""
+    return Facts(
+        booked_hours=body.booked_hours,
+        vram_mib=body.vram_mib,
+        gops=body.measured_gops,
+        attested_at=body.attested_at,
+        attested_until=body.attested_until,
+        reputation_units=body.reputation_units,
+        known_since=body.known_since,
+        worker_connected=body.worker_connected,
+        available=body.listed or body.signed,
     )
-    return next((reason for applies, reason in objections if applies), None)
 
 
-def _above(price: int, limit: int | None) -> bool:
-    return limit is not None and price > limit
+def objection_to_terms(offer: Offer, booked_hours: int, needs: Requirements, now: int) -> Refusal | None:
+    """As `objection`, of what the offer itself says, listed or signed."""
+    return next(term_refusals(offer, booked_hours, needs, now), None)
 
 
-def choose_offer(offers: Iterable[OfferBody], needs: Needs, now: int) -> OfferBody:
-    """The cheapest offer that does; BadInput says how many do not, and why."""
-    objections: Counter[str] = Counter()
-    fitting: list[OfferBody] = []
-    for body in offers:
-        reason = objection(body, needs, now)
-        if reason is None:
-            fitting.append(body)
-        else:
-            objections[reason] += 1
-    if fitting:
-        return min(fitting, key=lambda body: (body.offer.price_per_hour, body.offer_hash))
+def choose_offer(
+    ranked: Iterable[OfferBody], others: Iterable[OfferBody], needs: Requirements, now: int
+) -> OfferBody:
+    """The first of the ranked offers that does; BadInput says how many others there are, and why they do not.
+
+    The search is the oracle's: what it found is looked at again.
+    """
+    for body in ranked:
+        if objection(body, needs, now) is None:
+            return body
+    objections: Counter[str] = Counter(
+        objection(body, needs, now) or "not found by the search" for body in others
+    )
     seen = ", ".join(f"{count} {reason}" for reason, count in objections.most_common()) or "there are none"
     raise BadInput(f"no offer of {needs.gpu_count} x {needs.gpu_class} fits: {seen}", code="no_offer")
 
 
-def require_fitting(offer: Offer, reason: str | None, now: int) -> None:
+def require_fitting(offer: Offer, reason: Refusal | None, now: int) -> None:
     """Returns where there is no objection to the offer that was asked for by name. Expired, BadInput."""
     name = to_hex(hash_struct(offer))
-    if reason == "expired":
+    if reason is Refusal.EXPIRED:
         raise Expired(f"offer {name}: valid until {offer.valid_until}, now it is {now}")
     if reason is not None:
         raise BadInput(f"offer {name} is {reason}", code="no_offer")

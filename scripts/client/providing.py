@@ -13,10 +13,10 @@ from protocol.keccak import keccak256
 from protocol.ledger.offers import EPOCH_SHIFT
 from protocol.manifest import DeploymentManifest
 from protocol.outbox import Receipt
+from protocol.signed import SignedOffer
 from protocol.structs import Offer, OfferKind, Unit
 from protocol.typed_data import hash_struct, sign
 from protocol.units import ZERO_BYTES32, Address, OfferHash, UnitId, hex_bytes, pack_name, to_hex
-from scripts.client.offers import SignedOffer
 from scripts.client.purse import Purse, fresh_intent
 
 SALT_BITS = 64

@@ -1,5 +1,6 @@
 """What a renter does: propose a launch, carry it out in one transaction, send orders, give notice."""
 
+import math
 import secrets
 import time
 from collections.abc import Sequence
@@ -9,18 +10,18 @@ from protocol.bodies import LeaseBody, OfferBody
 from protocol.chain import read_block
 from protocol.errors import BadInput, DigestMismatch, Expired
 from protocol.events import LeaseExtended, LeaseOpened
+from protocol.matching import Requirements, Schedule, window_of
 from protocol.orders import first_order_hash, job_id, lease_id
 from protocol.outbox import Receipt
-from protocol.signed import SignedOrder
-from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, Terms
+from protocol.signed import SignedOffer, SignedOrder
+from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, OfferKind, Terms
 from protocol.typed_data import hash_struct, sign
-from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, ZERO_DIGEST, JobId, LeaseId, hex_bytes, to_hex
-from scripts.client.api import OracleClient
+from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, ZERO_DIGEST, Address, JobId, LeaseId, hex_bytes, to_hex
+from scripts.client.api import OracleClient, ServiceRefused
 from scripts.client.bundling import Bundle
 from scripts.client.chain import Chain
-from scripts.client.offers import SignedOffer, check_signed, find_listed
+from scripts.client.offers import check_signed, find_listed
 from scripts.client.planning import (
-    Needs,
     choose_offer,
     deposit_of,
     draft_orders,
@@ -29,11 +30,11 @@ from scripts.client.planning import (
     objection_to_terms,
     order_of_lease,
     require_fitting,
-    window_of,
 )
 from scripts.client.providing import event_of
 from scripts.client.purse import Purse, fresh_intent
-from scripts.client.schedules import Schedule, schedule_of
+from scripts.client.quoting import request_quotes, sound_bids
+from scripts.client.schedules import schedule_of
 from scripts.task import Task
 
 MIN_START_DELAY_SECONDS = 3
@@ -75,17 +76,31 @@ class Launch:
     offer_signature: bytes = b""
 
 
-def needs_of(task: Task, chain: Chain, schedule: Schedule) -> Needs:
+def needs_of(task: Task, chain: Chain, schedule: Schedule) -> Requirements:
     """What the task asks of an offer. BadInput where its token or price make no sense here."""
-    section = task.section
+    section, resources = task.section, task.file.resources
     token = None if section.token is None else chain.tokens.address_of(section.token)
-    price = None
-    if section.max_price_per_hour is not None:
-        if token is None:
-            raise BadInput("max_price_per_hour: expected `token` beside it: a price is in some token")
-        price = chain.tokens.parse(token, section.max_price_per_hour)
-    resources = task.file.resources
-    return Needs(resources.gpu_class, resources.gpu_count, token, price, schedule)
+    age = resources.measured_within_hours
+    return Requirements(
+        gpu_class=resources.gpu_class,
+        gpu_count=resources.gpu_count,
+        token=token,
+        max_price_per_hour=_units(chain, token, "max_price_per_hour", section.max_price_per_hour),
+        schedule=schedule,
+        kind=None if section.kind is None else OfferKind[section.kind.upper()],
+        min_vram_mib=(resources.vram_gib or 0) * 1024,
+        min_gops=math.ceil((resources.tflops or 0) * 1000),
+        max_attestation_age_seconds=None if age is None else age * 3600,
+        min_reputation_units=_units(chain, token, "min_reputation", section.min_reputation) or 0,
+    )
+
+
+def _units(chain: Chain, token: Address | None, key: str, amount: str | None) -> int | None:
+    if amount is None:
+        return None
+    if token is None:
+        raise BadInput(f"{key}: expected `token` beside it: an amount is in some token")
+    return chain.tokens.parse(token, amount)
 
 
 def schedule_of_task(task: Task) -> Schedule:
@@ -102,19 +117,22 @@ def propose(
     offer: bytes | SignedOffer | None,
     schedule: Schedule | None = None,
 ) -> Proposal:
-    """The cheapest listed offer that fits, the listed one of this hash, or the signed one.
+    """The best offer that fits, listed or in the book, the one of this hash, or the signed one at hand.
 
     Checked against the chain, not the oracle's word.
     """
     schedule = schedule or schedule_of_task(task)
     needs, now = needs_of(task, chain, schedule), next_start(chain)
-    if isinstance(offer, SignedOffer):
+    if not isinstance(offer, SignedOffer):
+        offer = _found_offer(chain, oracle, offer, needs, now)
+    chosen, signature = offer.offer, offer.signature
+    if signature:
         check_signed(chain, offer)
-        _, booked_hours = chain.registry.unit_of(offer.offer.unit_id)
-        require_fitting(offer.offer, objection_to_terms(offer.offer, booked_hours, needs, now), now)
-        chosen, signature = offer.offer, offer.signature
-    else:
-        chosen, signature = _listed_offer(chain, oracle, offer, needs, now), b""
+        _, booked_hours = chain.registry.unit_of(chosen.unit_id)
+        require_fitting(chosen, objection_to_terms(chosen, booked_hours, needs, now), now)
+    elif chain.market.listed_by(offer.offer_hash) != chosen.provider:
+        name = to_hex(offer.offer_hash)
+        raise BadInput(f"offer {name}: not listed by its provider on chain", code="no_offer")
     fee_bps = chain.market.fee_bps(chosen.token)
     window = window_of(chosen, now, schedule)
     return Proposal(
@@ -127,27 +145,45 @@ def propose(
     )
 
 
-def _listed_offer(
-    chain: Chain, oracle: OracleClient, offer_hash: bytes | None, needs: Needs, now: int
-) -> Offer:
+def best_quote(
+    chain: Chain, oracle: OracleClient, task: Task, seconds: int, schedule: Schedule
+) -> SignedOffer:
+    """What was bid best for the task within so many seconds. BadInput where nothing does."""
+    needs = needs_of(task, chain, schedule)
+    answer = request_quotes(oracle, needs, seconds)
+    bids = sound_bids(chain, answer.quotes, needs, next_start(chain))
+    if not bids:
+        raise BadInput(
+            f"no quote fits: {answer.asked} workers asked, {answer.answered} answered,"
+            f" {len(answer.quotes)} bids",
+            code="no_offer",
+        )
+    return bids[0][1]
+
+
+def _found_offer(
+    chain: Chain, oracle: OracleClient, offer_hash: bytes | None, needs: Requirements, now: int
+) -> SignedOffer:
+    """With an empty signature where it is listed: opening a lease on that costs less gas."""
     if offer_hash is None:
-        body = choose_offer(oracle.offers(needs.gpu_class), needs, now)
+        same_class = oracle.offers(Requirements(needs.gpu_class))
+        body = choose_offer(oracle.offers(replace(needs, connected=True)), same_class, needs, now)
     else:
         body = _named_offer(chain, oracle, offer_hash)
         require_fitting(body.offer, objection(body, needs, now), now)
-    offer = body.offer
-    if hash_struct(offer) != hex_bytes(body.offer_hash, 32):
+    if hash_struct(body.offer) != hex_bytes(body.offer_hash, 32):
         raise DigestMismatch(f"offer {body.offer_hash}: the oracle's offer has another hash")
-    if chain.market.listed_by(hash_struct(offer)) != offer.provider:
-        raise BadInput(f"offer {body.offer_hash}: not listed by its provider on chain", code="no_offer")
-    return offer
+    signature = b"" if body.listed else hex_bytes(oracle.offer(hash_struct(body.offer)).signature)
+    return SignedOffer(body.offer, signature)
 
 
 def _named_offer(chain: Chain, oracle: OracleClient, offer_hash: bytes) -> OfferBody:
-    """An offer by its hash: the oracle leaves expired ones out of its lists, the chain's events have them."""
-    for body in oracle.offers():
-        if body.offer_hash == to_hex(offer_hash):
-            return body
+    """An offer by its hash: an oracle that has not read so far yet knows it not, the chain's events do."""
+    try:
+        return oracle.offer(offer_hash).offer
+    except ServiceRefused as error:
+        if error.status != 404:
+            raise
     offer = find_listed(chain, offer_hash)
     if offer is None:
         raise BadInput(f"offer {to_hex(offer_hash)}: unknown", code="no_offer")

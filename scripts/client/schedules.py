@@ -1,26 +1,11 @@
 """When a lease is wanted: instants and hours as people write them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from protocol.errors import BadInput
-from scripts.client.hours import parse_hours
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A lease of `seconds` from `start` on, or up to `end`, in Unix seconds. No start: as soon as can be.
-
-    `weekly_hours` are those of a calendar lease; None: every hour that the lease touches. Its end can be
-    moved up to `max_seconds` after its start.
-    """
-
-    seconds: int
-    max_seconds: int
-    start: int | None = None
-    end: int | None = None
-    weekly_hours: int | None = None
+from protocol.matching import Schedule
+from protocol.weekly_hours import parse_hours
 
 
 def schedule_of(

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from protocol.outbox import Receipt
 from protocol.units import Address, OfferHash, UnitId
+from protocol.weekly_hours import parse_hours
 from scripts.client import judging, providing
 from scripts.client.api import Identity, OracleClient
 from scripts.client.chain import Chain, open_chain, payment_tokens
-from scripts.client.hours import parse_hours
 from scripts.client.purse import Purse, fresh_intent
 from scripts.client.wallet import address_of_keystore, unlock
 from scripts.localnet import services

@@ -5,10 +5,10 @@ from rich.table import Table
 
 from protocol.accrual import ALWAYS, scheduled_seconds
 from protocol.bodies import LeaseBody
+from protocol.weekly_hours import format_hours
 from scripts.auditor import show_report
 from scripts.client.amounts import format_duration
 from scripts.client.chain import Tokens
-from scripts.client.hours import format_hours
 from scripts.showcase.play import Outcome
 
 

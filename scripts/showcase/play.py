@@ -14,6 +14,7 @@ from protocol.errors import ProtocolError, RetryableError
 from protocol.logs import fetch_logs
 from protocol.structs import LeaseStatus, NoticeReason
 from protocol.units import Address, JobId, hex_bytes
+from protocol.weekly_hours import rule_around
 from scripts.audit.replay import Scope, replay
 from scripts.audit.report import Report
 from scripts.audit.sources import FolderSource
@@ -22,7 +23,6 @@ from scripts.client.api import OracleClient
 from scripts.client.bundling import bundle_of
 from scripts.client.chain import Tokens
 from scripts.client.following import follow, has_succeeded
-from scripts.client.hours import rule_around
 from scripts.client.renting import Launch
 from scripts.client.schedules import schedule_of
 from scripts.client.withdrawals import withdraw_compensation, withdraw_credits, withdraw_fees

@@ -289,6 +289,35 @@ def test_logs__of_another_wallet__is_refused(running: Running, lease_id: str) ->
 # Signed offers, and what a renter does during a lease.
 
 
+def test_publish__signed_offer__is_found_by_what_is_required_until_cancelled(
+    running: Running, tmp_path: Path
+) -> None:
+    wallet, path = running.provider.plan.wallet, tmp_path / "offer.json"
+    signing = running.gpgpu(
+        *("provider", "list", "--unit", to_hex(running.provider.unit_id), "--price", "9", "--token", "dUSD"),
+        *("--bond", "5", "--max-seconds", "7200", "--signed"),
+        wallet=wallet,
+    )
+    path.write_text(signing.stdout)
+    refused(running.gpgpu("provider", "publish", str(path)), "expected its provider or worker")
+    for said in ("is in the book", "was in the book"):
+        assert said in running.gpgpu("provider", "publish", str(path), wallet=wallet).stdout
+
+    def prices(*filters: str) -> list[str]:
+        # Other tests list dearer ones.
+        found = running.json("offers", "--class", "CPU", "--token", "dUSD", "--max-price", "10", *filters)
+        return [offer["offer"]["price_per_hour"] for offer in found]
+
+    assert prices() == ["3600000", "9000000"]
+    assert prices("--max-price", "3.6") == ["3600000"]
+    assert prices("--count", "2") == prices("--kind", "idle") == prices("--tflops", "0.1") == []
+    assert prices("--reputation", "1000000") == prices("--measured-within", "1") == []
+    refused(running.gpgpu("offers", "--max-price", "1"), "expected --token beside it")
+    refused(running.gpgpu("offers", "--hours", "mon 0-1"), "expected --seconds or --end")
+    assert running.gpgpu("provider", "cancel", "--offer-file", str(path), wallet=wallet).exit_code == 0
+    await_value("the cancelled offer is gone", lambda: prices() == ["3600000"], timeout_seconds=30)
+
+
 def test_signed_offer__file__is_rented_paid_early_and_cancelled(running: Running, tmp_path: Path) -> None:
     network, market = running.network, running.network.opened_chain.market
     other = network.open_provider(replace_plan(running, "signed", "3600"))
@@ -356,7 +385,7 @@ def test_launch__offer_file_altered__is_refused(running: Running, tmp_path: Path
     task = write_task(tmp_path, HELLO)
     refused(running.gpgpu("launch", str(task), "--offer-file", str(path)), "signature")
     refused(
-        running.gpgpu("launch", str(task), "--offer-file", str(path), "--offer", unit), "no --offer beside"
+        running.gpgpu("launch", str(task), "--offer-file", str(path), "--offer", unit), "expected one of them"
     )
     refused(
         running.gpgpu("launch", str(task), "--lease", unit, "--hours", "mon 0-1"), "the lease has its own"

@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from tests.benchmarks import chain_paths, paths
+from tests.benchmarks import chain_paths, offers_search, paths
 
 BENCHMARKS = {
     "state_digest": (paths.state_digest, 7),
@@ -17,6 +17,8 @@ BENCHMARKS = {
     "index_events": (chain_paths.index_events, 3),
     "transaction_to_row": (chain_paths.transaction_to_row, 3),
     "audit_replay": (chain_paths.audit_replay, 3),
+    "offers_search": (offers_search.offers_search, 7),
+    "offers_search_in_vain": (offers_search.offers_search_in_vain, 7),
 }
 
 

@@ -27,7 +27,7 @@ from oracle.api.limits import Buckets, Streams
 from oracle.api.services import Services
 from oracle.joblogs import JobLogs
 from oracle.links import Links
-from oracle.service import server_config
+from oracle.server import server_config
 from oracle.settings import Settings
 from oracle.store import tables
 from oracle.store.engine import open_store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from oracle.store.tables import metadata
+from oracle.store.market_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -21,6 +21,10 @@ IDS = (
 )
 PATHS = (
     "/v1/offers",
+    "/v1/offers/{}",
+    "/v1/quotes",
+    "/v1/quotes/{}",
+    "/v1/reputations",
     "/v1/leases",
     "/v1/leases/{}",
     "/v1/leases/{}/jobs",
@@ -50,7 +54,10 @@ VALUES = (
     *("-1", "0", "501", "9" * 30, "-" + "9" * 400, "NaN", "inf", "1e999", "0x10", "1.5", " 1", "null", ""),
     *("\x00", "é", "%00", "%ff%fe", "[]", "a" * 600, "' OR 1=1 --", "AAAA" * 15, "____" * 15),
 )
-QUERIES = ("limit", "cursor", "offset", "wait_seconds", "token", "gpu_class", "renter", "provider", "{}")
+QUERIES = (
+    *("limit", "cursor", "offset", "wait_seconds", "token", "gpu_class", "renter", "provider", "{}"),
+    *("gpu_count", "max_price_per_hour", "kind", "seconds", "start", "end", "weekly_hours", "connected"),
+)
 HEADERS: Sequence[tuple[str, Sequence[str]]] = (
     ("Content-Length", ("-1", "1", "99999999999999999999999", "abc", "0", "5, 6", "", "+3")),
     ("Transfer-Encoding", ("chunked", "gzip, chunked", "identity", "chunked, chunked", "xchunked")),
@@ -83,6 +90,8 @@ BODIES: Sequence[bytes] = (
     b'{"message":' + b"9" * 5000 + b',"signature":null}',
     b'{"terms":NaN,"order":Infinity,"spec":-1e999,"signature":-0}',
     b'{"terms":{},"terms":{},"order":[],"spec":"","signature":1}',
+    b'{"requirements":{"seconds":1e999,"end":-1,"weekly_hours":"' + b"9" * 200 + b'"},"deadline":0}',
+    b'{"offer":{"price_per_hour":"-1","salt":"\\ud800"},"signature":"0x"}',
     b"null",
     b"true",
     b'"' + b"x" * 30_000 + b'"',

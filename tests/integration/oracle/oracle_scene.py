@@ -58,6 +58,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "max_orders_before_lease": 3,
         "max_streams_per_account": 2,
         "stalled_reader_seconds": 2.0,
+        "max_signed_offers_per_provider": 8,
+        "max_quote_requests": 6,
     }
     with run_anvil(block_time_seconds=None) as anvil:
         rental = rig.make_rental(deploy(anvil))

@@ -45,6 +45,7 @@ class World:
     bundles: dict[Role, bytes]
     http: httpx2.Client
     tokens: dict[Role, str] = field(default_factory=dict)
+    quote_requests: dict[Role, str] = field(default_factory=dict)
 
     def account(self, role: Role) -> LocalAccount:
         return self.rental.deployment.anvil.accounts[ACCOUNT_OF[role]]
@@ -64,6 +65,14 @@ class World:
             assert response.status_code == 201, response.text
             self.tokens[role] = response.json()["token"]
         return self.tokens[role]
+
+    def quote_request(self, role: Role, body: bytes) -> str:
+        """Id of one that the role has made."""
+        if role not in self.quote_requests:
+            response = self.caller(role)("POST", "/v1/quotes", body)
+            assert response.status_code == 201, response.text
+            self.quote_requests[role] = response.json()["request_id"]
+        return self.quote_requests[role]
 
     def signed_in(self, role: Role, method: str, target: str, body: bytes = b"", **headers: str) -> Any:
         given = {"Authorization": f"Bearer {self.token(role)}", **headers}

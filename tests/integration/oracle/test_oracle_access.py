@@ -24,6 +24,9 @@ from oracle.api.access import (
 from oracle.api.application import ROOMS
 from protocol import link
 from protocol.bodies import OrderBody
+from protocol.market_bodies import QuoteRequestBody, RequirementsBody, SignedOfferBody
+from protocol.signed import SignedOffer
+from protocol.typed_data import hash_struct, sign
 from protocol.units import address_of, to_hex
 from tests.integration.oracle import oracle_rig as rig
 from tests.integration.oracle import oracle_worker as link_rig
@@ -79,6 +82,14 @@ def asks(world: World, rule: Rule, owner: Role) -> Ask:
         case "/v1/sessions" if rule.method == "POST":
             text, signature = signed_message(world.http, world.oracle.url, world.account(owner))
             return Ask("/v1/sessions", json.dumps({"message": text, "signature": signature}).encode())
+        case "/v1/offers" if rule.method == "POST":
+            return Ask("/v1/offers", signed_offer(world, price=secrets.randbits(40)))
+        case "/v1/offers/{offer_hash}":
+            return Ask(f"/v1/offers/{to_hex(hash_struct(world.rental.offer))}")
+        case "/v1/quotes":
+            return Ask("/v1/quotes", quote_request())
+        case "/v1/quotes/{request_id}":
+            return Ask(f"/v1/quotes/{world.quote_request(owner, quote_request())}")
         case "/v1/orders":
             order = world.as_renter(owner).order(world.terms, secrets.randbits(40), bundle)
             return Ask("/v1/orders", OrderBody.of(world.terms, order).model_dump_json().encode())
@@ -87,6 +98,18 @@ def asks(world: World, rule: Rule, owner: Role) -> Ask:
         case path:
             filled = path.format(job_id=job, lease_id=lease, digest=rig.sha256(bundle).hex(), proof_hash="")
             return Ask(filled)
+
+
+def signed_offer(world: World, price: int) -> bytes:
+    offer = rig.replace(world.rental.offer, price_per_hour=price, salt=price)
+    signature = sign(world.rental.domain, offer, world.account(Role.PROVIDER))
+    return SignedOfferBody.of(SignedOffer(offer, signature)).model_dump_json().encode()
+
+
+def quote_request() -> bytes:
+    """Over soon: each account has so many open at a time."""
+    body = QuoteRequestBody(requirements=RequirementsBody(), deadline=int(time.time()) + 1)
+    return body.model_dump_json().encode()
 
 
 def checks_of(world: World, rule: Rule, role: Role) -> Iterator[Check]:

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from oracle.store.engine import open_store
-from oracle.store.tables import KEPT
+from oracle.store.schema import KEPT
 from protocol.orders import job_id
 from protocol.units import to_hex
 from tests.anvil import Deployment

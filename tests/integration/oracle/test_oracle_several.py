@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from protocol import link
 from protocol.orders import job_id
+from protocol.signed import SignedOffer
+from protocol.typed_data import sign
 from tests.anvil import Deployment
 from tests.integration.oracle import oracle_rig as rig
 from tests.integration.oracle import oracle_worker as link_rig
 from tests.integration.oracle.oracle_rental import order_job
+from tests.integration.oracle.test_oracle_market import ask, read, taken_from
 from tests.integration.oracle.test_oracle_service import known, state_of
 from tests.postgres import Postgres
 
@@ -84,6 +88,20 @@ def test_oracles__worker_and_renter_at_different_ones__job_runs_as_with_one(
     assert state_of(there, job) == state_of(here, job) == "finished"
     assert (assigned(pair.first), assigned(pair.second)) == ([1], [])
     assert taken(pair.second) == set()
+
+
+def test_oracles__quotes_asked_at_one__bid_by_a_worker_at_the_other(pair: Pair) -> None:
+    rental, here = pair.rental, pair.renter(pair.first)
+    offer = SignedOffer(rental.offer, sign(rental.domain, rental.offer, rental.provider))
+    with link_rig.connect_worker(pair.second, rental, quotes=True) as worker:
+        rig.until(lambda: here("GET", "/v1/offers?connected=1").json()["offers"], "known to the first")
+        asked = ask(here)
+        assert asked.json()["asked"] == 1
+        request = worker.expect(link.QuoteRequest)
+        worker.send(link.Quote(request_id=request.request_id, signed_offer=offer.to_json()))
+        answer = read(here, asked, wait_seconds=15).json()
+    assert answer["closed"]
+    assert [taken_from(quote) for quote in answer["quotes"]] == [offer]
 
 
 def test_oracles__holder_killed_under_a_job__other_takes_over_and_the_attempt_goes_on(pair: Pair) -> None:

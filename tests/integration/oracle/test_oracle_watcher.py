@@ -9,13 +9,14 @@ from sqlalchemy import text
 
 from oracle.store import entities, history
 from oracle.store.engine import Store, open_store
+from oracle.store.offers import get_found
 from oracle.store.tables import metadata
 from oracle.watcher import Watcher
 from protocol.calls import Call
 from protocol.errors import ChainUnavailable, InvariantBroken
 from protocol.ledger import LedgerState, Parameters, check, fold
 from protocol.typed_data import hash_struct
-from protocol.units import to_hex
+from protocol.units import OfferHash, to_hex
 from tests.anvil import Deployment, deploy, run_anvil
 from tests.integration.oracle import oracle_rig as rig
 
@@ -56,6 +57,7 @@ def catch_up(watcher: Watcher) -> None:
 def contents(store: Store) -> dict[str, list[tuple[object, ...]]]:
     """All rows of the tables that are made of the chain, blocks left out: which are kept depends on when."""
     names = ("cursor", "events", "providers", "units", "offers", "leases", "proofs", "credits")
+    names += ("tokens", "findings", "customs", "reputations", "cancelled_salts")
     with store.read() as transaction:
         return {
             name: sorted(tuple(row) for row in transaction.execute(metadata.tables[name].select()))
@@ -100,10 +102,8 @@ def raw_transaction(rental: rig.Rental, call: Call) -> str:
 
 def listed(store: Store, offer_hash: bytes) -> bool:
     with store.read() as transaction:
-        return any(
-            entry.offer_hash == offer_hash
-            for entry in entities.list_offers(transaction, None, None, 0, (0, b""), 100)
-        )
+        found = get_found(transaction, OfferHash(offer_hash), 0)
+        return found is not None and found.listed
 
 
 def test_watcher__market_with_a_lease__store_equals_a_fresh_replay(

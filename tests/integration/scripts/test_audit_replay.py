@@ -11,6 +11,7 @@ from protocol.chain import connect, disconnect, read_block
 from protocol.errors import BadInput
 from protocol.evidence import Evidence, SignedHeartbeat, encode
 from protocol.keccak import keccak256
+from protocol.market_bodies import ReputationBody, ReputationsBody
 from protocol.structs import NO_PROOF, CompletionProof, LeaseStatus
 from protocol.trace import TraceLeaf, decode_leaves, encode_leaves
 from protocol.typed_data import hash_struct, sign
@@ -619,8 +620,68 @@ def test_report__json__has_the_stable_schema(story: Story) -> None:
         "counts",
         "sections",
         "differences",
+        "reputations",
         "not_checked",
     }
     (difference,) = document["differences"]
     assert set(difference) == {"section", "code", "subject", "expected", "actual"}
     assert difference["section"] == "artifacts"
+
+
+def said_of(report: Report, block: int | None = None, **changes: int) -> ReputationsBody:
+    """What an oracle says that has read as far as the audit; `changes` of its first score."""
+    first, *rest = (
+        ReputationBody(
+            provider=item.provider, token=item.token, weight=item.weight, score_units=item.score_units
+        )
+        for item in report.reputations
+    )
+    return ReputationsBody(
+        block_number=report.block.number if block is None else block,
+        block_timestamp=report.block.timestamp,
+        reputations=(first.model_copy(update=changes), *rest),
+        next_cursor=None,
+    )
+
+
+def audited_with(story: Story, *pages: ReputationsBody) -> Report:
+    manifest = story.deployment.manifest
+    web3 = connect(story.deployment.anvil.rpc_url, manifest.chain_id)
+    try:
+        source = FolderSource(story.store.root)
+        return replay(web3, manifest, Scope(source=source, reputations=lambda: pages), _silent)
+    finally:
+        disconnect(web3)
+
+
+def test_replay__reputations__are_reported_and_compared_with_an_oracle(story: Story) -> None:
+    report = audited(story)
+    provider = address(Cast.provider_a)
+    (found,) = [item for item in report.reputations if item.provider == provider]
+    assert 0 < found.score_units <= 10**18
+    assert {"provider": provider, "score_units": str(found.score_units)}.items() <= next(
+        item for item in report.to_json()["reputations"] if item["provider"] == provider
+    ).items()
+    assert audited_with(story, said_of(report)).is_clean
+    for changes in ({"weight": found.weight + 1}, {"score_units": found.score_units + 1}):
+        assert codes(audited_with(story, said_of(report, **changes))) == {"reputation"}
+    left_out = said_of(report).model_copy(update={"reputations": ()})
+    assert codes(audited_with(story, left_out)) == {"reputation"}
+
+
+def test_replay__oracle_at_another_block__compared_as_of_that_one_or_not_at_all(story: Story) -> None:
+    report = audited(story)
+    anvil = story.deployment.anvil
+    ahead = said_of(report, block=report.block.number + 1)
+    assert [item.what for item in audited_with(story, ahead).not_checked] == ["reputations of an oracle"]
+    behind = ReputationsBody(
+        block_number=story.deployment.manifest.block_number,
+        block_timestamp=read_block(anvil.web3, story.deployment.manifest.block_number).timestamp,
+        reputations=(),
+        next_cursor=None,
+    )
+    assert audited_with(story, behind).is_clean
+    # Its later scores were none of that block's.
+    early = behind.model_copy(update={"reputations": said_of(report).reputations})
+    assert codes(audited_with(story, early)) == {"reputation"}
+    assert audited_with(story, said_of(report), behind).not_checked

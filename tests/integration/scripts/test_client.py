@@ -9,16 +9,16 @@ import pytest
 from protocol.accrual import ALWAYS, scheduled_seconds
 from protocol.errors import BadInput, Expired, SignatureInvalid, TransactionReverted
 from protocol.events import LeaseOpened, OfferTaken, Settled
+from protocol.matching import Schedule, window_of
 from protocol.orders import lease_id
 from protocol.structs import NO_PROOF, CompletionProof, LeaseState, LeaseStatus, Offer, Terms
 from protocol.units import ZERO_DIGEST, Address, UnitId, address_bytes, address_of
 from scripts.client import judging, providing, renting
 from scripts.client.chain import Chain, chain_of, payment_tokens
 from scripts.client.offers import check_signed
-from scripts.client.planning import deposit_of, draft_terms, window_of
+from scripts.client.planning import deposit_of, draft_terms
 from scripts.client.providing import Devices, OfferDraft, event_of
 from scripts.client.purse import Purse
-from scripts.client.schedules import Schedule
 from scripts.client.withdrawals import withdraw_credits, withdraw_fees
 from scripts.localnet.gas import function_of
 from tests.anvil import Anvil, Deployment, account, deploy, run_anvil

@@ -191,10 +191,12 @@ def pack(files: dict[str, str]) -> bytes:
         return out.getvalue()
 
 
-def make_cpu_rental(deployment: Deployment, cpu_device: str) -> Rental:
+def make_cpu_rental(
+    deployment: Deployment, cpu_device: str, accounts: tuple[int, int, int] = (1, 2, 3)
+) -> Rental:
     """Staked, registered with this host's CPU device, listed; the renter and the worker have money."""
     anvil = deployment.anvil
-    provider, worker, renter = (anvil.accounts[n] for n in (1, 2, 3))
+    provider, worker, renter = (anvil.accounts[n] for n in accounts)
     gpu_ids = [CpuInventory(cpu_device).read().gpus[0].gpu_id]
     unit = Unit(
         parse_address(provider.address),

@@ -18,7 +18,7 @@ from sqlalchemy import inspect, make_url
 from oracle.logs import configure_logging
 from oracle.store import attempts, entities, history, jobs, rebuilding, salvage
 from oracle.store.engine import Store, open_store
-from oracle.store.tables import DERIVED, KEPT
+from oracle.store.schema import DERIVED, KEPT
 from protocol.chain import Block
 from protocol.events import OfferUnlisted
 from protocol.ledger import Changes

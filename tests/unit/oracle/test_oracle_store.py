@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from oracle.jobs import AttemptState, JobState
 from oracle.store import artifacts, attempts, entities, evidence, history, jobs, nonces, readiness
-from oracle.store.engine import Store, open_store
+from oracle.store.engine import Store, Transaction, open_store
+from oracle.store.offers import get_found, search
 from oracle.store.tables import metadata
 from protocol.chain import Block
 from protocol.errors import InvariantBroken
@@ -24,10 +25,11 @@ from protocol.ledger import (
     CompensationEntry,
     CreditEntry,
     LedgerState,
+    OfferEntry,
     Parameters,
-    ProviderEntry,
 )
-from protocol.structs import LeaseStatus
+from protocol.matching import Requirements
+from protocol.structs import LeaseStatus, Offer
 from protocol.units import BlockNumber, Digest, JobId, UnixTime, address_of
 from tests.postgres import Postgres
 from tests.unit.oracle import oracle_samples as samples
@@ -42,6 +44,12 @@ def add_job(store: Store, nonce: int = 0) -> bytes:
     with store.write() as transaction:
         jobs.insert_job(transaction, job_id, RENTER, samples.make_terms(), signed, NOW)
     return job_id
+
+
+def stored_offer(transaction: Transaction, entry: OfferEntry) -> tuple[Offer, bool]:
+    found = get_found(transaction, entry.offer_hash, NOW)
+    assert found is not None
+    return found.offer, found.listed
 
 
 def write_ledger(store: Store) -> None:
@@ -97,7 +105,7 @@ def test_text__with_nul__kept_with_a_replacement(store: Store) -> None:
         job = jobs.get_job(transaction, job_id)
         assert job is not None
         assert job.detail == "a\ufffdb"
-        assert entities.list_offers(transaction, "\0", None, NOW, (0, b""), 9) == []
+        assert list(search(transaction, Requirements("\0"), NOW, None, 9)) == []
 
 
 def test_rows__many_at_once_then_again__last_ones_stay(store: Store) -> None:
@@ -107,9 +115,9 @@ def test_rows__many_at_once_then_again__last_ones_stay(store: Store) -> None:
     with store.write() as transaction:
         entities.write_changes(transaction, [Changes(offers=tuple(listed), credits=credits)])
         entities.write_changes(transaction, [Changes(offers=tuple(unlisted))])
-        found = entities.list_offers(transaction, None, None, NOW, (0, b""), 500)
+        found = [stored_offer(transaction, offer) for offer in listed]
         sums = transaction.execute(text("SELECT units FROM credits")).scalars().all()
-    assert found == listed[:100]
+    assert found == [(offer.offer, number < 100) for number, offer in enumerate(listed)]
     assert sorted(map(int, sums)) == [entry.amount_units for entry in credits]
 
 
@@ -172,7 +180,7 @@ def test_entities__every_kind__read_back_as_written(store: Store) -> None:
         assert entities.get_lease(transaction, lease.lease_id) == lease
         assert entities.get_unit(transaction, UNIT_ID) == samples.make_unit()
         assert entities.list_proofs(transaction, lease.lease_id) == [samples.make_proof(lease)]
-        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [offer]
+        assert stored_offer(transaction, offer) == (offer.offer, True)
 
 
 def test_entities__amended_lease_and_void_proof__read_back_as_written(store: Store) -> None:
@@ -201,19 +209,9 @@ def test_entities__amended_lease_and_void_proof__read_back_as_written(store: Sto
         assert entities.get_lease(transaction, lease.lease_id) == lease
         assert entities.list_proofs(transaction, lease.lease_id) == [proof]
         assert entities.get_unit(transaction, UNIT_ID) == unit
-        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [offer]
+        assert stored_offer(transaction, offer) == (offer.offer, True)
         assert entities.list_leases(transaction, WORKER, None, (0, b""), 9) == [lease]
         assert entities.list_leases(transaction, RENTER, None, (0, b""), 9) == []
-
-
-def test_offers__of_an_epoch_that_is_over__are_not_shown(store: Store) -> None:
-    old, new = samples.make_offer(salt=1), samples.make_offer(salt=1 << 232)
-    provider = ProviderEntry(old.offer.provider)
-    with store.write() as transaction:
-        entities.write_changes(transaction, [Changes(providers=(provider,), offers=(old, new))])
-        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [old]
-        entities.write_changes(transaction, [Changes(providers=(replace(provider, epoch=1),))])
-        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [new]
 
 
 def test_entities__several_changes_of_one__last_one_stays(store: Store) -> None:
@@ -239,25 +237,9 @@ def test_entities__replaced__nothing_of_before_is_left(store: Store) -> None:
         entities.replace_all(transaction, state)
         assert entities.get_unit(transaction, UNIT_ID) is None
         assert entities.list_leases(transaction, None, None, (0, b""), 9) == []
-        assert entities.list_offers(transaction, None, None, NOW, (0, b""), 9) == [offer]
+        assert stored_offer(transaction, offer) == (offer.offer, True)
         rows = transaction.execute(text("SELECT token, units FROM credits ORDER BY token")).all()
     assert [(token, int(units)) for token, units in rows] == [("", 7), (TOKEN, 2**95)]
-
-
-def test_offers__paged_by_price__each_once_and_cheapest_first(store: Store) -> None:
-    prices = [5, 2**90, 5, 10, 1, 2**64]
-    offers = [samples.make_offer(price=price, salt=n) for n, price in enumerate(prices)]
-    offers.append(samples.make_offer(price=3, gpu_class="RTX 4090"))
-    offers.append(replace(samples.make_offer(price=4, salt=50), listed=False))
-    offers.append(samples.make_offer(price=2, salt=51, valid_until=NOW - 1))
-    with store.write() as transaction:
-        entities.write_changes(transaction, [Changes(offers=tuple(offers))])
-    seen, after = [], (0, b"")
-    with store.read() as transaction:
-        while page := entities.list_offers(transaction, "CPU", TOKEN, NOW, after, 2):
-            seen += [entry.offer.price_per_hour for entry in page]
-            after = (page[-1].offer.price_per_hour, page[-1].offer_hash)
-    assert seen == sorted(prices)
 
 
 def test_cursor__set_twice__last_one_counts(store: Store) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from protocol import events as ev
 from protocol.errors import InvariantBroken
+from protocol.ledger import LedgerState, apply
 from protocol.ledger.court import CourtState, dispute_id_of
 from protocol.ledger.quorum import QuorumState
 from protocol.ledger.state import unit_id_of
@@ -22,6 +23,7 @@ from protocol.units import (
     address_of,
     pack_name,
 )
+from tests.unit.protocol.history import PARAMETERS
 from tests.unit.protocol.later_history import later_history
 from tests.unit.protocol.test_manifest import MANIFEST
 
@@ -136,6 +138,23 @@ def test_attestation__later_measurement__moves_the_card() -> None:
     state.apply(moved, NOW + 1)
     assert state.attested_unit(GPU_A, NOW + 2) == moved.unit_id
     assert state.attested_unit(GPU_B, NOW + 2) is None  # a unit is all of its cards
+
+
+def test_ledger__attestations__has_the_findings_of_the_quorum() -> None:
+    told = [
+        (attested((GPU_A, GPU_B)), NOW),
+        (attested((GPU_A,), "other", seed_block=6), NOW + 1),
+        (attested((GPU_B,), "third", seed_block=7), NOW + 2),
+        (attested((GPU_A,), "fourth", seed_block=8, expires_at=NOW + 500), NOW + 3),
+    ]
+    ours, theirs = LedgerState.empty(PARAMETERS), quorum(*told)
+    for event, instant in told:
+        ours.merge(apply(ours, event, instant))
+    assert (ours.findings, ours.attested) == (theirs.findings, theirs.attested)
+    assert [entry.expires_at for entry in ours.findings.values()] == [NOW + 1, NOW + 3, NOW + 100, NOW + 500]
+    assert [entry.attested_at for entry in ours.findings.values()] == [NOW, NOW + 1, NOW + 2, NOW + 3]
+    with pytest.raises(InvariantBroken, match="seed_block"):
+        apply(ours, attested((GPU_B,), "fifth", seed_block=7), NOW + 4)
 
 
 @pytest.mark.parametrize(

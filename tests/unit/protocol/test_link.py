@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from protocol import link
 from protocol.errors import BadInput, LimitExceeded, ProtocolError
 from protocol.orders import job_id
+from protocol.signed import SignedOffer
 from protocol.units import to_hex
-from tests.unit.protocol.parties import DOMAIN, EVIDENCE, ORDER, TERMS, WORKER, signed_order, signed_receipt
+from tests.unit.protocol.parties import (
+    DOMAIN,
+    EVIDENCE,
+    OFFER,
+    ORDER,
+    TERMS,
+    WORKER,
+    signed_order,
+    signed_receipt,
+)
 
 HASH = to_hex(b"\xab" * 32)
 SIGNATURE = to_hex(b"\xcd" * 65)
@@ -27,6 +37,7 @@ FROM_SERVER: list[Any] = [
     link.Desired(assignments=()),
     link.LogAck(job_id=HASH, attempt=1, next_offset=9),
     link.ReceiptAck(job_id=HASH, attempt=1, accepted=False, code="stale_attempt"),
+    link.QuoteRequest(request_id=HASH, requirements={"gpu_class": "CPU"}, deadline=9),
 ]
 FROM_WORKER: list[Any] = [
     link.Hello(
@@ -41,6 +52,8 @@ FROM_WORKER: list[Any] = [
     link.Status(**JOB, state="lost", detail="no process"),
     link.Log(**JOB, offset=3, data=b"\x00\xffline\n"),
     link.Receipt.of(signed_receipt(), 2),
+    link.Quote(request_id=HASH, signed_offer=SignedOffer(OFFER, b"\x01" * 65).to_json()),
+    link.Quote(request_id=HASH),
 ]
 MESSAGES = FROM_SERVER + FROM_WORKER
 
@@ -62,7 +75,9 @@ def test_decode__key_unknown_or_missing__is_refused(message: Any) -> None:
     data = json.loads(link.encode(message))
     with pytest.raises(BadInput, match="unknown field"):
         link.decode(json.dumps({**data, "surplus": 1}))
-    defaults = {"detail", "code"} if not isinstance(message, link.Refused) else set[str]()
+    defaults = (
+        {"detail", "code", "quotes", "signed_offer"} if not isinstance(message, link.Refused) else set[str]()
+    )
     for name in data.keys() - defaults:
         with pytest.raises(BadInput):
             link.decode(json.dumps({key: value for key, value in data.items() if key != name}))

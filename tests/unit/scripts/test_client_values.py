@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from protocol.accrual import ALWAYS, scheduled_seconds
 from protocol.errors import BadInput
+from protocol.signed import SignedOffer
 from protocol.structs import Offer, OfferKind
 from protocol.units import UnitId, address_of, pack_name
+from protocol.weekly_hours import format_hours, parse_hours, rule_around
 from scripts.client.amounts import format_amount, format_duration, parse_amount
 from scripts.client.bundling import bundle_of, start_script
-from scripts.client.hours import format_hours, parse_hours, rule_around
-from scripts.client.offers import SignedOffer, read_signed_offer, signed_offer_text
+from scripts.client.offers import read_signed_offer, signed_offer_text
 from scripts.client.providing import class_of, read_devices
 from scripts.client.schedules import Schedule, format_instant, parse_instant, schedule_of
 from scripts.client.wallet import address_of_keystore, unlock, write_development_keystore

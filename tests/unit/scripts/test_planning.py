@@ -7,21 +7,18 @@ import pytest
 from protocol.accrual import ALWAYS, HOUR_SECONDS, scheduled_seconds
 from protocol.bodies import OfferBody
 from protocol.errors import BadInput, Expired
+from protocol.matching import Refusal, Requirements, Schedule, touched_hours, window_of
 from protocol.structs import Offer, OfferKind
 from protocol.typed_data import hash_struct
 from protocol.units import Address, UnitId, pack_name, to_hex
 from scripts.client.planning import (
-    Needs,
     choose_offer,
     deposit_of,
     draft_terms,
     objection,
     objection_to_terms,
     require_fitting,
-    touched_hours,
-    window_of,
 )
-from scripts.client.schedules import Schedule
 
 DAY = 86_400
 MONDAY = 1_767_571_200  # 2026-01-05 00:00 UTC
@@ -42,10 +39,10 @@ OFFER = Offer(
     valid_until=MONDAY + 86_400,
     salt=1,
 )
-NEEDS = Needs("CPU", 1, token=None, max_price_per_hour=None, schedule=Schedule(600, 600))
+NEEDS = Requirements("CPU", 1, token=None, max_price_per_hour=None, schedule=Schedule(600, 600))
 
 
-def _needs(seconds: int = 600, **schedule: int) -> Needs:
+def _needs(seconds: int = 600, **schedule: int) -> Requirements:
     return replace(NEEDS, schedule=replace(Schedule(seconds, seconds), **schedule))
 
 
@@ -60,20 +57,28 @@ def _body(offer: Offer = OFFER, **changed: object) -> OfferBody:
     return OfferBody.model_validate(fields | changed)
 
 
-def test_choose_offer__several_fit__takes_the_cheapest() -> None:
-    cheap, dear = _body(replace(OFFER, price_per_hour=1)), _body()
-    assert choose_offer([dear, cheap], NEEDS, MONDAY) is cheap
+def test_choose_offer__several_found__takes_the_first_that_does() -> None:
+    """What the oracle says is best may have been rented meanwhile, or not be what was asked for."""
+    rented, wrong, good, dearer = (
+        _body(booked_hours=str(ALWAYS)),
+        _body(replace(OFFER, gpu_count=2)),
+        _body(replace(OFFER, price_per_hour=1)),
+        _body(),
+    )
+    assert choose_offer([rented, wrong, good, dearer], [], NEEDS, MONDAY) is good
+    signed = _body(listed=False, signed=True)
+    assert choose_offer([signed], [], NEEDS, MONDAY) is signed
 
 
 def test_choose_offer__none_fits__says_why() -> None:
     offers = [_body(replace(OFFER, gpu_count=8)), _body(booked_hours=str(ALWAYS)), _body(listed=False)]
     with pytest.raises(BadInput) as caught:
-        choose_offer(offers, NEEDS, MONDAY)
+        choose_offer(offers[:1], offers, NEEDS, MONDAY)
     assert caught.value.code == "no_offer"
     for reason in ("1 with another number of GPUs", "1 rented already", "1 no longer listed"):
         assert reason in str(caught.value)
     with pytest.raises(BadInput, match="there are none"):
-        choose_offer([], NEEDS, MONDAY)
+        choose_offer([], [], NEEDS, MONDAY)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +106,15 @@ def test_choose_offer__none_fits__says_why() -> None:
         (_body(worker_connected=False), NEEDS, "with its worker away"),
     ],
 )
-def test_objection__offer__is_named(body: OfferBody, needs: Needs, reason: str | None) -> None:
+def test_objection__offer__is_named(body: OfferBody, needs: Requirements, reason: str | None) -> None:
     assert objection(body, needs, MONDAY) == reason
 
 
 def test_require_fitting__objection__is_raised() -> None:
     with pytest.raises(Expired, match="valid until"):
-        require_fitting(OFFER, "expired", OFFER.valid_until + 1)
+        require_fitting(OFFER, Refusal.EXPIRED, OFFER.valid_until + 1)
     with pytest.raises(BadInput, match="is rented already"):
-        require_fitting(OFFER, "rented already", MONDAY)
+        require_fitting(OFFER, Refusal.RENTED, MONDAY)
     require_fitting(OFFER, None, MONDAY)
 
 

@@ -1,0 +1,17 @@
+"""All tables, by where what is in them comes from."""
+
+from __future__ import annotations
+
+from oracle.store import market_tables as market
+from oracle.store import tables
+from oracle.store.tables import metadata
+
+# The chain says it all again.
+DERIVED = (
+    *(tables.cursor, tables.blocks, tables.events, tables.providers, tables.units, tables.offers),
+    *(tables.leases, tables.proofs, tables.credits),
+    *(market.cancelled_salts, market.tokens, market.findings, market.customs, market.reputations),
+    market.ledger_rows,
+)
+# Exists nowhere else.
+KEPT = tuple(table for table in metadata.sorted_tables if table not in DERIVED)
