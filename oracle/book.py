@@ -12,7 +12,7 @@ import structlog
 
 from oracle.clock import Now, later_of
 from oracle.store import entities, history
-from oracle.store.book import count_signed, delete_void, post_offer
+from oracle.store.book import count_signed, post_offer
 from oracle.store.engine import Store, Transaction
 from oracle.store.facts import is_cancelled, list_tokens, standing_of
 from protocol.errors import BadInput, Expired, LimitExceeded, RejectedError
@@ -66,13 +66,6 @@ class Book:
         with self._store.read() as transaction:
             self._check_terms(transaction, signed.offer, caller)
         self._check_signature(signed.offer, signed.signature, signed.offer.provider)
-
-    def reconcile(self) -> None:
-        """Afterwards the book holds nothing that is expired, cancelled, of an earlier epoch or of no unit."""
-        with self._store.write() as transaction:
-            removed = delete_void(transaction, self._instant(transaction))
-        if removed:
-            log.info("offers_removed", count=removed)
 
     def _instant(self, transaction: Transaction) -> int:
         cursor = history.get_cursor(transaction)

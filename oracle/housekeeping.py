@@ -1,4 +1,6 @@
-"""Throws away what nobody needs any more: expired nonces and sessions, artifacts that no job refers to."""
+"""Throws away what nobody needs any more: expired nonces and sessions, void offers, old requests for quotes,
+artifacts that no job refers to.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,19 @@ import threading
 import structlog
 
 from oracle.artifacts import ArtifactFolder
-from oracle.clock import Now
+from oracle.clock import Now, later_of
+from oracle.store import history
 from oracle.store.artifacts import delete_unused_artifacts
+from oracle.store.book import delete_void
 from oracle.store.engine import Store
 from oracle.store.nonces import delete_expired_nonces
+from oracle.store.quotes import delete_old
 from oracle.store.sessions import delete_expired_sessions
 
 log = structlog.get_logger(__name__)
+
+KEPT_QUOTES_SECONDS = 3600
+"""After the deadline."""
 
 
 def tidy(
@@ -28,6 +36,11 @@ def tidy(
     with store.write() as transaction:
         delete_expired_nonces(transaction, instant)
         delete_expired_sessions(transaction, instant)
+        delete_old(transaction, instant - KEPT_QUOTES_SECONDS)
+        cursor = history.get_cursor(transaction)
+        void = delete_void(transaction, later_of(instant, cursor.timestamp if cursor else None))
+    if void:
+        log.info("offers_removed", count=void)
     with artifact_lock:
         with store.write() as transaction:
             unused = delete_unused_artifacts(transaction, instant - unused_artifact_seconds)

@@ -31,7 +31,6 @@ from protocol.units import Address, Digest, JobId, hex_bytes, to_hex
 log = structlog.get_logger(__name__)
 
 MAX_DEADLINE_SECONDS = 120
-KEEP_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +139,6 @@ class Quotes:
         closed = answered == len(answers) or self._now() > request.deadline
         fitting = tuple(matcher.match(offered, request.requirements, now))
         return Bids(request, len(answers), answered, closed, fitting)
-
-    def tidy(self) -> None:
-        """Afterwards no request is left whose deadline was over an hour ago."""
-        with self._store.write() as transaction:
-            quotes.delete_old(transaction, self._now() - KEEP_SECONDS)
 
     def _checked(self, reporter: Reporter, message: link.Quote) -> SignedOffer | None:
         try:

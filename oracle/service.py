@@ -334,8 +334,6 @@ def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loo
     settings, duty = services.settings, ground.duty("housekeeping")
 
     def turn() -> bool:
-        services.book.reconcile()
-        services.quotes.tidy()
         return tidy(
             duty.store,
             services.artifacts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -11,11 +10,10 @@ from urllib.parse import urlsplit
 from eth_account.messages import encode_defunct
 from web3 import Web3
 
-from protocol.chain import rpc
-from protocol.errors import Expired, RpcError, SignatureInvalid
+from protocol.errors import Expired, SignatureInvalid
 from protocol.keccak import keccak256
-from protocol.typed_data import recover_digest
-from protocol.units import Address, parse_address, shorten, to_hex
+from protocol.units import Address, parse_address, shorten
+from protocol.wallets import check_account_digest
 
 with warnings.catch_warnings():
     # The grammar that it loads redefines core rules, of which abnf warns.
@@ -25,7 +23,6 @@ with warnings.catch_warnings():
 MAX_MESSAGE_CHARACTERS = 2000
 AHEAD_SECONDS = 60
 """How far the clock of who signs may be ahead of ours."""
-MAGIC_VALUE = bytes.fromhex("1626ba7e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +64,12 @@ def expires_at(message: SiweMessage, latest: int) -> int:
 
 
 def check_signature(web3: Web3, message: SiweMessage, signature: bytes) -> Address:
-    """The account that signed: a key, or a contract that says so (EIP-1271). SignatureInvalid.
-
-    Asks the node only where no key of that address signed. ChainUnavailable.
-    """
+    """The account that signed: a key, or a contract that says so. SignatureInvalid, ChainUnavailable."""
     account = parse_address(message.address, "message.address")
     prefixed = encode_defunct(text=message.prepare_message())
     digest = keccak256(b"\x19" + prefixed.version + prefixed.header + prefixed.body)
-    with suppress(SignatureInvalid):
-        if recover_digest(digest, signature) == account:
-            return account
-    if not _contract_says_so(web3, account, digest, signature):
-        raise SignatureInvalid(f"message: expected a signature of {account}")
+    check_account_digest(web3, digest, signature, account, "message")
     return account
-
-
-def _contract_says_so(web3: Web3, account: Address, digest: bytes, signature: bytes) -> bool:
-    padding = bytes(-len(signature) % 32)
-    words = (digest, (64).to_bytes(32), len(signature).to_bytes(32), signature + padding)
-    data = to_hex(MAGIC_VALUE + b"".join(words))
-    try:
-        answer = rpc(web3, "eth_call", [{"to": account, "data": data}, "latest"])
-    except RpcError:
-        return False  # it reverted
-    return isinstance(answer, str) and answer == to_hex(MAGIC_VALUE.ljust(32, b"\0"))
 
 
 def _within(uri: str, origin: str) -> bool:

@@ -11,7 +11,7 @@ from protocol.matching import Requirements, Schedule
 from protocol.signed import SignedOffer
 from protocol.units import hex_bytes
 
-OfferSignatureField = Annotated[str, Field(pattern=r"\A0x(?:[0-9a-f]{2}){1,4096}\z")]
+OfferSignatureField = Annotated[str, Field(pattern=r"^0x([0-9a-f]{2}){1,4096}$")]
 Number = Annotated[int, Field(ge=0, le=(1 << 48) - 1)]
 """As it stands in a query: text."""
 _SCHEDULE = ("seconds", "max_seconds", "start", "end", "weekly_hours")

@@ -43,7 +43,8 @@ LEASE_PATH_CHARACTERS = len("/v1/leases/0x") + 64
 class Version:
     """Of what answers that are kept are made from. For the event loop alone.
 
-    The ledger's cursor, read again where it is older than `VERSION_SECONDS`, and the book as posted to here.
+    The ledger's cursor, read again where it is older than `VERSION_SECONDS`, and the book as posted to here:
+    what is posted to another oracle shows as late as answers are kept.
     """
 
     def __init__(self, services: Services) -> None:

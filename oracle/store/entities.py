@@ -247,13 +247,6 @@ def get_unit(transaction: Transaction, unit_id: UnitId) -> UnitEntry | None:
     return None if row is None else read_unit(row)
 
 
-def booked_hours(transaction: Transaction, unit_ids: Iterable[UnitId]) -> dict[UnitId, int]:
-    """Masks of the units that are registered."""
-    query = select(units.c.unit_id, units.c.body).where(units.c.unit_id.in_(set(unit_ids)))
-    rows = transaction.execute(query)
-    return {UnitId(row[0]): int(msgspec.json.decode(row[1])["booked_hours"]) for row in rows}
-
-
 def get_proof(transaction: Transaction, proof_hash: ProofHash) -> ProofEntry | None:
     row = transaction.execute(select(proofs).where(proofs.c.proof_hash == proof_hash)).first()
     return None if row is None else read_proof(row)

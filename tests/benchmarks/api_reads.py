@@ -23,6 +23,7 @@ from protocol.ledger import Changes
 from protocol.units import BlockNumber, UnixTime, to_hex
 from tests.benchmarks.api_server import database_url
 from tests.unit.oracle import oracle_samples as samples
+from tests.unit.oracle.market_samples import PARAMETERS, STAKED, unit
 
 OFFERS = 10_000
 CONNECTIONS = 16
@@ -104,8 +105,10 @@ def _fill(folder: Path) -> dict[str, bytes]:
     job_id, token = samples.job_of(order), TOKEN_PREFIX + secrets.token_urlsafe(32)
     offers = tuple(samples.make_offer(price=1000 + salt % 997, salt=salt) for salt in range(OFFERS))
     with store.write() as transaction:
-        unit = samples.make_unit()
-        entities.write_changes(transaction, [Changes(units=(unit,), offers=offers, leases=(lease,))])
+        changes = Changes(
+            providers=(STAKED,), units=(unit(),), offers=offers, leases=(lease,), parameters=PARAMETERS
+        )
+        entities.write_changes(transaction, [changes])
         history.set_cursor(transaction, Block(BlockNumber(10), bytes(32), UnixTime(samples.MONDAY)))
         jobs.insert_job(transaction, job_id, samples.RENTER, lease.terms, order, samples.MONDAY)
         session = Session(samples.RENTER, samples.MONDAY + 3600)

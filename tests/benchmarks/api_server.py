@@ -69,6 +69,7 @@ def ours(folder: Path) -> FastAPI:
         now=lambda: MONDAY,
         head_block=lambda: 10,
         doors=doors,
+        book=SimpleNamespace(version=None),
     )
     return build_application(cast(Services, services))
 

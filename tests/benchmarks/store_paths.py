@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from oracle.store import entities, history
 from oracle.store.engine import open_store
+from oracle.store.facts import write_facts
 from protocol.chain import Block
 from protocol.ledger import Changes, LedgerState, apply
 from tests.benchmarks import synthetic_market as market
@@ -38,6 +39,7 @@ def index_seconds(database_url: str, events: Sequence[market.Timed]) -> float:
         last = Block(position.block_number, position.block_hash, timestamp)
         with store.write() as transaction:
             entities.write_rows(transaction, rows)
+            write_facts(transaction, changes)
             history.add_rows(transaction, event_rows)
             history.retain_blocks(transaction, [last], last.number - RETAINED_BLOCKS)
             history.set_cursor(transaction, last)

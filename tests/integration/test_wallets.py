@@ -12,7 +12,7 @@ from tests.unit.protocol.parties import DOMAIN, OFFER, PROVIDER, STRANGER
 WALLET = address_of(b"\x5a" * 20)
 RETURN_WORD = "60e01b60005260206000f3"
 YES, OTHER = f"0x631626ba7e{RETURN_WORD}", f"0x63ffffffff{RETURN_WORD}"
-REVERTS, SHORT = "0x60006000fd", "0x60006000f3"
+REVERTS, SHORT, FAILS = "0x60006000fd", "0x60006000f3", "0xfe"
 
 
 def check(anvil: Anvil, signature: bytes, account: str = WALLET) -> None:
@@ -24,7 +24,7 @@ def test_check__contract_that_says_yes__is_a_signature(still_anvil: Anvil) -> No
     check(still_anvil, b"whatever its owners agreed on")
 
 
-@pytest.mark.parametrize("code", [OTHER, REVERTS, SHORT, "0x"])
+@pytest.mark.parametrize("code", [OTHER, REVERTS, SHORT, FAILS, "0x"])
 def test_check__contract_that_does_not_say_yes__is_none(still_anvil: Anvil, code: str) -> None:
     still_anvil.call("anvil_setCode", WALLET, code)
     with pytest.raises(SignatureInvalid):

@@ -1,6 +1,7 @@
 """Rows of the book: in once, out when nothing can be had by them; and stores of before the book."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,21 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from oracle.artifacts import ArtifactFolder
+from oracle.housekeeping import KEPT_QUOTES_SECONDS, tidy
 from oracle.store.book import count_signed, delete_void, post_offer
 from oracle.store.engine import Store, migrate, open_store
 from oracle.store.facts import is_cancelled, list_reputations, list_tokens, rows_are_current
 from oracle.store.offers import get_found
-from oracle.store.quotes import QuoteRequest, answer, count_open, delete_old, insert_request, open_requests
+from oracle.store.quotes import (
+    QuoteRequest,
+    answer,
+    count_open,
+    delete_old,
+    get_request,
+    insert_request,
+    open_requests,
+)
 from protocol.matching import Requirements
 from protocol.reputation import Custom, score_weight
 from protocol.signed import SignedOffer
@@ -153,3 +164,14 @@ def test_quotes__old_ones__are_deleted_with_their_answers(store: Store) -> None:
         assert delete_old(transaction, NOW + 1) == 1
         left = transaction.execute(text("SELECT request_id FROM quote_asks")).all()
     assert [to_hex(row[0]) for row in left] == [to_hex(request(2).request_id)]
+
+
+def test_housekeeping__offer_void_and_request_old__both_go(book: Store, tmp_path: Path) -> None:
+    over = SIGNED.offer.valid_until + 1
+    with book.write() as transaction:
+        for number, age_seconds in ((1, KEPT_QUOTES_SECONDS + 1), (2, KEPT_QUOTES_SECONDS)):
+            insert_request(transaction, request(number, over - age_seconds), [UNIT_ID])
+    tidy(book, ArtifactFolder(tmp_path / "artifacts"), threading.Lock(), lambda: over, 10)
+    with book.read() as transaction:
+        assert count_signed(transaction, PROVIDER) == 0
+        assert [get_request(transaction, request(n).request_id) is None for n in (1, 2)] == [True, False]
