@@ -37,3 +37,10 @@ STREAMS = Gauge("gpgpu_oracle_streams_open", "Event streams open at this process
 OUTBOX = Gauge(
     "gpgpu_oracle_outbox_unconfirmed", "Transactions that are not confirmed yet.", registry=REGISTRY
 )
+HELD = Gauge("gpgpu_oracle_outbox_held", "Of them, those that wait for the spend cap.", registry=REGISTRY)
+SPENT_WEI = Gauge(
+    "gpgpu_oracle_keeper_spent_wei", "Spent with the keeper's key in 24 hours, at most.", registry=REGISTRY
+)
+CONTESTED = Gauge(
+    "gpgpu_oracle_keeper_contested", "1: somebody else sends with the keeper's key.", registry=REGISTRY
+)

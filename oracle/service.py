@@ -31,10 +31,11 @@ from oracle.heads import Heads
 from oracle.housekeeping import tidy
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
-from oracle.keeper import Keeper, load_account
+from oracle.keeping import Keeping, open_keeping
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
 from oracle.neighbours import Neighbours
+from oracle.quorum.office import Office, open_office
 from oracle.quotes import Limits, Quotes
 from oracle.refolding import refresh_rows
 from oracle.server import Server, listen, server_config
@@ -46,11 +47,8 @@ from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
 from oracle.whereabouts import Whereabouts
 from protocol.chain import check_deployment, connect
-from protocol.contracts import Market
 from protocol.errors import BadInput, RetryableError, WrongChain
 from protocol.manifest import DeploymentManifest, load
-from protocol.outbox import SqliteOutbox
-from protocol.sender import Sender, SenderSettings
 from protocol.typed_data import Domain
 from protocol.units import UnitId
 from protocol.wallets import check_account_signature
@@ -72,8 +70,9 @@ class Ground:
     """This process among those that share the store."""
     duties: list[Duty] = field(default_factory=list[Duty])
 
-    def duty(self, name: str) -> Duty:
-        duty = Duty(self.store, name, self.holder, self.settings.duty_seconds)
+    def duty(self, name: str, more_seconds: float = 0) -> Duty:
+        """`more_seconds`: what its holder may wait between two writes."""
+        duty = Duty(self.store, name, self.holder, self.settings.duty_seconds + more_seconds)
         self.duties.append(duty)
         return duty
 
@@ -184,12 +183,13 @@ def _build(ground: Ground, shutdown: Shutdown, origin: str) -> tuple[Services, l
         wake_waiting()
 
     watcher, watching = _watching(ground, wake_dispatcher, shutdown)
-    keeping, outbox_depth = _keeping(ground, shutdown)
-    doors = _doors(ground, origin, outbox_depth)
+    keeping, office = _keeping(ground, shutdown), _office(ground, shutdown)
+    doors = _doors(ground, origin, keeping)
     services = _services(
-        ground, whereabouts, links, wakeups, lambda: watcher.head_block, wake_dispatcher, doors
+        ground, whereabouts, links, wakeups, lambda: watcher.head_block, wake_dispatcher, doors, office
     )
-    loops = [watching, dispatching, _housekeeping(ground, services, shutdown), *keeping]
+    loops: list[Loop | Heads] = [watching, dispatching, _housekeeping(ground, services, shutdown)]
+    loops += [each.loop for each in (keeping, office) if each is not None]
     heads = [Heads(settings.heads_url, watching.wake, shutdown)] if settings.heads_url else []
     return services, [*loops, *neighbours.loops(wake, shutdown), *heads]
 
@@ -224,6 +224,7 @@ def _services(
     head_block: Callable[[], int | None],
     wake_dispatcher: Callable[[], None],
     doors: Doors,
+    office: Office | None,
 ) -> Services:
     settings, manifest = ground.settings, ground.manifest
     domain = Domain(manifest.chain_id, manifest.market)
@@ -257,10 +258,11 @@ def _services(
         doors=doors,
         uploads=asyncio.Semaphore(settings.max_uploads),
         unidentified=asyncio.Semaphore(settings.max_unidentified_links),
+        quorum=None if office is None else office.desk,
     )
 
 
-def _doors(ground: Ground, origin: str, outbox_depth: Callable[[], int]) -> Doors:
+def _doors(ground: Ground, origin: str, keeping: Keeping | None) -> Doors:
     settings = ground.settings
     # A connection of its own: requests of one thread do not wait for those of another.
     web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
@@ -268,7 +270,7 @@ def _doors(ground: Ground, origin: str, outbox_depth: Callable[[], int]) -> Door
         origin=origin,
         check_sign_in=lambda message, signature: check_signature(web3, message, signature),
         chain_reachable=lambda: is_reachable(web3),
-        outbox_depth=outbox_depth,
+        standing=(lambda: None) if keeping is None else keeping.standing,
         metrics_token_digest=read_token_digest(settings.metrics_token_file),
         by_address=Buckets(settings.address_requests_per_second, settings.address_burst),
         by_account=Buckets(settings.account_requests_per_second, settings.account_burst),
@@ -345,29 +347,17 @@ def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loo
     return Loop("housekeeping", on_duty(duty, turn), settings.housekeeping_seconds, shutdown)
 
 
-def _keeping(ground: Ground, shutdown: Shutdown) -> tuple[list[Loop], Callable[[], int]]:
-    """The loop, and how many of its transactions are not confirmed yet."""
-    settings, manifest = ground.settings, ground.manifest
-    if settings.keystore is None or settings.password_file is None:
+def _keeping(ground: Ground, shutdown: Shutdown) -> Keeping | None:
+    if ground.settings.keystore is None:
         log.warning("no_keeper", reason="no keystore in the settings: nobody's leases are settled from here")
-        return [], lambda: 0
-    account = load_account(settings.keystore, settings.password_file)
-    # A connection of its own: requests of one thread do not wait for those of another.
+        return None
+    return open_keeping(ground.settings, ground.manifest, ground.store, ground.duty("keeper"), shutdown)
+
+
+def _office(ground: Ground, shutdown: Shutdown) -> Office | None:
+    settings = ground.settings
+    if settings.quorum_keystore is None:
+        return None
     web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
-    outbox = SqliteOutbox(settings.data_dir / "outbox.sqlite")
-    pace = SenderSettings(bump_after_seconds=settings.keeper_replace_seconds)
-    sender = Sender(web3, account, outbox, manifest.chain_id, pace)
-    duty = ground.duty("keeper")
-    keeper = Keeper(
-        ground.store,
-        Market(web3, manifest.market),
-        sender,
-        outbox,
-        wall_now,
-        confirmations=settings.confirmations,
-        proof_grace_seconds=manifest.parameters.proof_grace_seconds,
-        on_duty=duty.hold,
-    )
-    log.info("keeper", address=account.address)
-    loop = Loop("keeper", on_duty(duty, keeper.turn), settings.keeper_seconds, shutdown)
-    return [loop], lambda: len(outbox.list_unconfirmed())
+    duty = ground.duty("quorum", settings.quorum_timeout_seconds)
+    return open_office(settings, ground.manifest, web3, ground.store, duty, wall_now, shutdown)

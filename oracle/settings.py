@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     keystore: Path | None = None
     """V3 key file of the keeper. None: nobody's leases are settled by this oracle, anyone else may."""
     password_file: Path | None = None
+    quorum_keystore: Path | None = None
+    """V3 key file of this oracle's member of the quorum. None: it signs no findings."""
+    quorum_password_file: Path | None = None
+    quorum_peers: tuple[Annotated[str, Field(pattern="^https?://")], ...] = ()
+    """URLs of the other members' oracles."""
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
     confirmations: Annotated[int, Field(ge=0, le=10_000)] = 2
@@ -56,6 +61,20 @@ class Settings(BaseSettings):
     rpc_timeout_seconds: PositiveSeconds = 10.0
     keeper_seconds: PositiveSeconds = 2.0
     keeper_replace_seconds: PositiveSeconds = 30.0
+    keeper_max_fee_wei: Positive = 2 * 10**12
+    """For one gas. What needs more waits."""
+    keeper_spend_cap_wei: Positive | None = None
+    """Native coin in 24 hours. What would exceed it waits, in its order."""
+    keeper_batch_gas: Positive = 6_000_000
+    """Of one transaction that settles several leases, at most."""
+    keeper_shared_key: bool = False
+    """True: another program sends from the keeper's key too. False: the key is left alone once one does."""
+
+    quorum_seconds: PositiveSeconds = 10.0
+    quorum_timeout_seconds: PositiveSeconds = 10.0
+    """For a peer's answer."""
+    outage_seconds: Positive = 120
+    """Scheduled seconds without a heartbeat after which a worker is said to be gone."""
 
     public_url: Annotated[str, Field(pattern=r"^(https?://[^/?#\s]+)?$")] = ""
     """Scheme, host and port under which people reach the API: what they sign when they sign in.
@@ -118,6 +137,10 @@ class Settings(BaseSettings):
     def check(self) -> Settings:
         if (self.keystore is None) != (self.password_file is None):
             raise ValueError("keystore and password_file are given together or not at all")
+        if (self.quorum_keystore is None) != (self.quorum_password_file is None):
+            raise ValueError("quorum_keystore and quorum_password_file are given together or not at all")
+        if self.quorum_peers and self.quorum_keystore is None:
+            raise ValueError("quorum_peers are asked with the key of quorum_keystore, none is given")
         if self.database_url and not self.database_url.startswith(DATABASES):
             scheme = self.database_url.split(":")[0]
             raise ValueError(f"database_url: expected one of {', '.join(DATABASES)}, got {scheme!r}")

@@ -12,7 +12,8 @@ ProtocolError(code, message)
 │   │   └── StoreBroken           the database is damaged, or cannot be written
 │   ├── TransactionReverted       the contract refused, with its reason
 │   ├── Expired                   too late
-│   └── LimitExceeded             too large, too many
+│   ├── LimitExceeded             too large, too many
+│   └── KeyContested              somebody else sends transactions with our key
 └── RetryableError                may succeed later
     ├── ChainUnavailable          the node does not answer
     │   ├── AnswerTooLarge        it would, were less asked
@@ -124,6 +125,10 @@ class Expired(RejectedError):
 
 class LimitExceeded(RejectedError):
     default_code = "limit_exceeded"
+
+
+class KeyContested(RejectedError):
+    default_code = "key_contested"
 
 
 class RetryableError(_CodedError):

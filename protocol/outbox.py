@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +18,7 @@ from protocol.units import BlockNumber, parse_address
 
 
 class IntentState(StrEnum):
-    """RESERVED -> SIGNED -> MINED or FAILED; a replaced transaction stays SIGNED."""
+    """RESERVED -> SIGNED -> MINED or FAILED; back to SIGNED where a reorganisation takes the block away."""
 
     RESERVED = "reserved"  # has a nonce, not signed yet
     SIGNED = "signed"  # signed bytes on disk, perhaps broadcast
@@ -70,6 +70,15 @@ class SignedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Reservation:
+    """What shall get a nonce."""
+
+    intent: str
+    call: Call
+    gas_limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """An intent and all that was signed for it, oldest first."""
 
@@ -94,19 +103,21 @@ class Outbox(Protocol):
 
     def at_nonce(self, nonce: int) -> OutboxRow | None: ...
 
-    def reserve(self, intent: str, call: Call, gas_limit: int, first_nonce: int) -> OutboxRow:
-        """The row of the intent; a new one gets the nonce after the last one, at least `first_nonce`."""
+    def reserve(self, wanted: Sequence[Reservation], first_nonce: int) -> list[OutboxRow]:
+        """A row each, in their order; a new one gets the nonce after the last one, at least `first_nonce`."""
         ...
 
-    def reserve_at(self, intent: str, call: Call, gas_limit: int, nonce: int) -> OutboxRow:
-        """A new row with this nonce, which no other row has."""
+    def reserve_at(self, wanted: Reservation, nonce: int) -> OutboxRow:
+        """The row of this nonce: this one, unless another has it."""
         ...
 
     def move(self, intent: str, first_nonce: int) -> OutboxRow:
         """Gives the row a new nonce, as `reserve` does: its old one was spent by a stranger."""
         ...
 
-    def save_signed(self, intent: str, attempt: SignedAttempt) -> OutboxRow: ...
+    def save_signed(self, signed: Sequence[tuple[str, SignedAttempt]]) -> list[OutboxRow]:
+        """Intents and what was signed for them: all of it is on disk, or nothing."""
+        ...
 
     def list_unconfirmed(self) -> list[OutboxRow]:
         """RESERVED and SIGNED rows by nonce."""
@@ -114,11 +125,39 @@ class Outbox(Protocol):
 
     def mark_mined(self, intent: str, receipt: Receipt) -> OutboxRow: ...
 
-    def mark_failed(self, intent: str, error: str, receipt: Receipt | None) -> OutboxRow: ...
+    def mark_failed(self, intent: str, error: str, receipt: Receipt | None) -> OutboxRow:
+        """Without a receipt the row gives its nonce back: somebody else has spent it."""
+        ...
+
+    def reopen(self, intent: str) -> OutboxRow:
+        """SIGNED again: the block that held its transaction is gone."""
+        ...
+
+    def list_included(self, first_block: int) -> list[OutboxRow]:
+        """Rows whose receipt is of this block or a later one, by nonce."""
+        ...
+
+    def newest_inclusion(self) -> int | None:
+        """The last block of any receipt."""
+        ...
+
+    def spent_wei(self, since: float) -> int:
+        """What transactions signed since then have cost, or may cost at most until they are mined."""
+        ...
+
+    def count_nonces(self, first: int, end: int) -> int:
+        """Rows with a nonce in [first, end)."""
+        ...
 
     def next_nonce(self) -> int:
         """After the last one of any row, or zero."""
         ...
+
+
+def worst_wei(row: OutboxRow) -> int:
+    """What the intent costs at most, whichever of its transactions is mined."""
+    max_fee_wei = max((attempt.max_fee_wei for attempt in row.attempts), default=0)
+    return row.gas_limit * max_fee_wei + row.call.value if row.attempts else 0
 
 
 _SCHEMA: Final = """
@@ -137,6 +176,13 @@ CREATE TABLE IF NOT EXISTS attempts (
     PRIMARY KEY (scope, transaction_hash), FOREIGN KEY (scope, intent) REFERENCES intents (scope, intent)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS attempts_of ON attempts (scope, intent);
+CREATE TABLE IF NOT EXISTS costs (
+    scope BLOB NOT NULL, intent TEXT NOT NULL, wei TEXT NOT NULL, signed_at REAL NOT NULL,
+    block_number INTEGER,
+    PRIMARY KEY (scope, intent), FOREIGN KEY (scope, intent) REFERENCES intents (scope, intent)
+) STRICT;
+CREATE INDEX IF NOT EXISTS costs_by_time ON costs (scope, signed_at);
+CREATE INDEX IF NOT EXISTS costs_by_block ON costs (scope, block_number);
 """
 _COLUMNS: Final = "intent, nonce, to_address, data, value_wei, gas_limit, state, receipt, error"
 
@@ -169,55 +215,95 @@ class SqliteOutbox:
     def at_nonce(self, nonce: int) -> OutboxRow | None:
         return self._one("nonce = ?", nonce)
 
-    def reserve(self, intent: str, call: Call, gas_limit: int, first_nonce: int) -> OutboxRow:
+    def reserve(self, wanted: Sequence[Reservation], first_nonce: int) -> list[OutboxRow]:
+        rows: list[OutboxRow] = []
         with self._transaction():
-            known = self.find(intent)  # another process may have been first
-            if known is not None:
-                return known
-            return self._insert(intent, call, gas_limit, max(self.next_nonce(), first_nonce))
+            nonce = max(self.next_nonce(), first_nonce)
+            for each in wanted:
+                row = self.find(each.intent)  # another process may have been first
+                if row is None:
+                    row, nonce = self._insert(each, nonce), nonce + 1
+                rows.append(row)
+        return rows
 
-    def reserve_at(self, intent: str, call: Call, gas_limit: int, nonce: int) -> OutboxRow:
+    def reserve_at(self, wanted: Reservation, nonce: int) -> OutboxRow:
         with self._transaction():
-            return self._insert(intent, call, gas_limit, nonce)
+            return self.at_nonce(nonce) or self._insert(wanted, nonce)
 
     def move(self, intent: str, first_nonce: int) -> OutboxRow:
         with self._transaction():
             nonce = max(self.next_nonce(), first_nonce)
             return self._update(intent, "nonce = ?, state = ?", nonce, IntentState.RESERVED)
 
-    def save_signed(self, intent: str, attempt: SignedAttempt) -> OutboxRow:
+    def save_signed(self, signed: Sequence[tuple[str, SignedAttempt]]) -> list[OutboxRow]:
+        rows: list[OutboxRow] = []
         with self._transaction():
-            self._connection.execute(
-                "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    self._bound(),
-                    intent,
-                    attempt.transaction_hash,
-                    attempt.raw,
-                    attempt.nonce,
-                    str(attempt.max_fee_wei),
-                    str(attempt.priority_fee_wei),
-                    attempt.signed_at,
-                ),
-            )
-            return self._update(intent, "state = ?", IntentState.SIGNED)
+            for intent, attempt in signed:
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        self._bound(),
+                        intent,
+                        attempt.transaction_hash,
+                        attempt.raw,
+                        attempt.nonce,
+                        str(attempt.max_fee_wei),
+                        str(attempt.priority_fee_wei),
+                        attempt.signed_at,
+                    ),
+                )
+                row = self._update(intent, "state = ?", IntentState.SIGNED)
+                self._set_cost(row, worst_wei(row), None)
+                rows.append(row)
+        return rows
 
     def list_unconfirmed(self) -> list[OutboxRow]:
         return self._select("state IN ('reserved', 'signed') ORDER BY nonce")
 
     def mark_mined(self, intent: str, receipt: Receipt) -> OutboxRow:
         with self._transaction():
-            return self._update(intent, "state = ?, receipt = ?", IntentState.MINED, json.dumps(receipt.raw))
+            row = self._update(intent, "state = ?, receipt = ?", IntentState.MINED, json.dumps(receipt.raw))
+            spent_wei = receipt.gas_used * receipt.gas_price_wei + row.call.value
+            return self._set_cost(row, spent_wei, receipt.block_number)
 
     def mark_failed(self, intent: str, error: str, receipt: Receipt | None) -> OutboxRow:
-        text = None if receipt is None else json.dumps(receipt.raw)
         with self._transaction():
-            return self._update(intent, "state = ?, error = ?, receipt = ?", IntentState.FAILED, error, text)
+            if receipt is None:
+                self._update(intent, "state = ?, error = ?", IntentState.FAILED, error)
+                row = self._update(intent, "nonce = min(-1, (SELECT min(nonce) - 1 FROM intents))")
+                return self._set_cost(row, 0, None)
+            text = json.dumps(receipt.raw)
+            row = self._update(intent, "state = ?, error = ?, receipt = ?", IntentState.FAILED, error, text)
+            return self._set_cost(row, receipt.gas_used * receipt.gas_price_wei, receipt.block_number)
+
+    def reopen(self, intent: str) -> OutboxRow:
+        with self._transaction():
+            row = self._update(intent, "state = ?, error = NULL, receipt = NULL", IntentState.SIGNED)
+            return self._set_cost(row, worst_wei(row), None)
+
+    def list_included(self, first_block: int) -> list[OutboxRow]:
+        intents = "SELECT intent FROM costs WHERE scope = intents.scope AND block_number >= ?"
+        return self._select(f"intent IN ({intents}) ORDER BY nonce", first_block)
+
+    def newest_inclusion(self) -> int | None:
+        return self._scalar("SELECT max(block_number) FROM costs WHERE scope = ?")
+
+    def spent_wei(self, since: float) -> int:
+        sql = "SELECT wei FROM costs WHERE scope = ? AND signed_at >= ?"
+        with self._lock:
+            # Wider than an SQL integer.
+            return sum(int(wei) for (wei,) in self._connection.execute(sql, (self._bound(), since)))
+
+    def count_nonces(self, first: int, end: int) -> int:
+        sql = "SELECT count(*) FROM intents WHERE scope = ? AND nonce >= ? AND nonce < ?"
+        return self._scalar(sql, first, end)
 
     def next_nonce(self) -> int:
-        sql = "SELECT COALESCE(MAX(nonce) + 1, 0) FROM intents WHERE scope = ?"
+        return max(0, self._scalar("SELECT COALESCE(MAX(nonce) + 1, 0) FROM intents WHERE scope = ?"))
+
+    def _scalar(self, sql: str, *values: object) -> Any:
         with self._lock:
-            return self._connection.execute(sql, (self._bound(),)).fetchone()[0]
+            return self._connection.execute(sql, (self._bound(), *values)).fetchone()[0]
 
     def _bound(self) -> bytes:
         if self._scope is None:
@@ -236,22 +322,29 @@ class SqliteOutbox:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _insert(self, intent: str, call: Call, gas_limit: int, nonce: int) -> OutboxRow:
+    def _insert(self, wanted: Reservation, nonce: int) -> OutboxRow:
         self._connection.execute(
             "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
             (
                 self._bound(),
-                intent,
+                wanted.intent,
                 nonce,
-                call.to,
-                call.data,
-                str(call.value),
-                gas_limit,
+                wanted.call.to,
+                wanted.call.data,
+                str(wanted.call.value),
+                wanted.gas_limit,
                 IntentState.RESERVED,
                 self._clock(),
             ),
         )
-        return self._existing(intent)
+        return self._existing(wanted.intent)
+
+    def _set_cost(self, row: OutboxRow, wei: int, block_number: int | None) -> OutboxRow:
+        """Counts from when the last attempt was signed."""
+        signed_at = row.attempts[-1].signed_at if row.attempts else 0.0
+        sql = "INSERT OR REPLACE INTO costs VALUES (?, ?, ?, ?, ?)"
+        self._connection.execute(sql, (self._bound(), row.intent, str(wei), signed_at, block_number))
+        return row
 
     def _update(self, intent: str, assignments: str, *values: object) -> OutboxRow:
         # The assignments are literals of this module; values are bound.

@@ -27,7 +27,7 @@ def rpc(web3: Web3, method: str, params: Sequence[Any]) -> Any:
     """
     with _transport(method):
         response = cast(JSONBaseProvider, web3.provider).make_request(cast(Any, method), list(params))
-    return _result_in(method, response)
+    return answer_of(method, response)
 
 
 def rpc_integer(web3: Web3, method: str, params: Sequence[Any]) -> int:
@@ -118,7 +118,8 @@ def _read_typed(method: str, answer: _Answer, decoder: "msgspec.json.Decoder[T]"
         return decoder.decode(answer.result)
 
 
-def _result_in(method: str, response: object) -> Any:
+def answer_of(method: str, response: object) -> Any:
+    """The result in a JSON-RPC answer. RpcError where it is an error, ChainUnavailable where it is none."""
     if not isinstance(response, dict):
         raise ChainUnavailable(f"{method}: expected a JSON-RPC answer, got a {type(response).__name__}")
     answer = cast(dict[str, Any], response)

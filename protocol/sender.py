@@ -1,64 +1,45 @@
 """Sends transactions so that each intent is carried out once, whatever dies on the way.
 
 Nonce and signed bytes are on disk before the network sees them. `turn` compares what should be with what is:
-it signs, broadcasts, replaces what is stuck by a better paid twin, fills gaps, and concludes what is mined.
+it signs, broadcasts, replaces what is stuck by a better paid twin, fills gaps, concludes what is mined, and
+sends again what a reorganisation took back.
 """
 
-import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from protocol.calls import Call, call_object, eth_call, revert_of
-from protocol.chain import read_block, rpc, rpc_integer, sound
+from protocol.batch import rpc_each
+from protocol.broadcast import Broadcaster, is_poor
+from protocol.calls import Call, call_object, revert_of
+from protocol.chain import read_block, rpc_integer, sound
 from protocol.errors import (
     BadInput,
     ChainUnavailable,
     InsufficientFunds,
+    ProtocolError,
     RpcError,
     TransactionPending,
     TransactionReverted,
     WrongChain,
 )
+from protocol.fees import FeeMarket, Fees, better_fees, first_fees, raised, read_market
+from protocol.inclusion import ForkWatch, receipts_of, revert_reason, reverted
+from protocol.intents import Intent, Outcome, SenderSettings, Standing
 from protocol.keccak import keccak256
-from protocol.outbox import IntentState, Outbox, OutboxRow, Receipt, SignedAttempt
-from protocol.units import Address, address_bytes, parse_address, to_hex
+from protocol.outbox import UNCONFIRMED, IntentState, Outbox, OutboxRow, Receipt, Reservation
+from protocol.rivals import Rivals
+from protocol.signing import Signing
+from protocol.units import Address, address_bytes, parse_address
+
+__all__ = ["Intent", "Outcome", "Sender", "SenderSettings", "Standing"]
 
 TRANSFER_GAS: Final = 21_000
-_SENT: Final = ("already known", "already imported", "known transaction", "nonce too low", "alreadyknown")
-_CHEAP: Final = ("underpriced", "less than block base fee", "fee too low", "below base fee")
-_POOR: Final = ("insufficient funds", "insufficient balance")
-_ERROR_NAME: Final = re.compile(r"[A-Z]\w*(?=\()", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class SenderSettings:
-    """`confirmations`: blocks, its own included, after which a transaction counts as mined for good."""
-
-    confirmations: int = 1
-    bump_after_seconds: float = 30
-    rebroadcast_seconds: float = 5
-    nonce_taken_seconds: float = 15
-    bump_percent: int = 25  # nodes demand 10
-    gas_margin_percent: int = 25
-    min_priority_fee_wei: int = 10**8
-    max_fee_cap_wei: int = 2 * 10**12
-    poll_seconds: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a turn found out about an intent: concluded, or still SIGNED with what the node had against it."""
-
-    intent: str
-    state: IntentState
-    receipt: Receipt | None
-    error: str | None
+PASSED_OVER_BLOCKS: Final = 2
 
 
 class Sender:
@@ -79,47 +60,69 @@ class Sender:
             raise WrongChain(f"sender: expected chain {chain_id}, got {actual}")
         self.address: Address = parse_address(account.address)
         self._web3 = web3
-        self._account = account
         self._outbox = outbox
-        self._chain_id = chain_id
         self._settings = settings or SenderSettings()
         self._clock = clock
         self._lock = threading.RLock()
-        self._broadcast_at: dict[bytes, float] = {}
-        self._underpriced: set[str] = set()
-        self._taken_since: dict[str, float] = {}
+        self._broadcaster = Broadcaster(web3, clock, self._settings.rebroadcast_seconds)
+        self._signing = Signing(account, outbox, chain_id, self._settings.spend_cap_wei, clock)
+        self._waits_since: dict[bytes, int] = {}  # block in which a signed attempt was first looked at
+        self._forks = ForkWatch(web3, self._settings.reorg_blocks)
         genesis = read_block(web3, 0).hash
         outbox.bind(keccak256(chain_id.to_bytes(32) + genesis + address_bytes(self.address)))
+        known = max(self._nonce("pending"), outbox.next_nonce())
+        patience = self._settings.nonce_taken_seconds
+        self._rivals = Rivals(web3, self.address, outbox, clock, patience, known)
 
-    def submit(self, intent: str, call: Call) -> IntentState:
-        """Afterwards the call is on disk under `intent`, and broadcast where the node could be reached.
+    def submit(self, intent: str, call: Call, gas_limit: int | None = None) -> IntentState:
+        """Afterwards the call is on disk under `intent`, and broadcast where node and spend cap allow it.
 
         An intent is carried out once: a second submit says where it stands. TransactionReverted where the
         call would revert now (no row is left), InsufficientFunds (a row that is there stays and is tried
-        again), BadInput where the intent was used for another call.
+        again), BadInput where the intent was used for another call, KeyContested.
+        """
+        (result,) = self.submit_many([Intent(intent, call, gas_limit)])
+        if isinstance(result, ProtocolError):
+            raise result
+        return result
+
+    def submit_many(self, intents: Sequence[Intent]) -> list[IntentState | ProtocolError]:
+        """As `submit` for each, in few requests and one write; what it would raise stands in its place.
+
+        A call is tried on the state that all before it leave only where it comes with a gas limit.
         """
         with self._lock:
-            row = self._outbox.find(intent)
-            if row is None:
-                gas_limit = self._estimate(call)
-                row = self._outbox.reserve(intent, call, gas_limit, self._nonce("pending"))
-            if row.call != call:
-                raise BadInput(f"intent {intent}: expected the call it was first used for, got another")
-            if row.state is IntentState.RESERVED:
-                row = self._sign(row)
-            if row.state is IntentState.SIGNED:
-                self._broadcast_new(row)
-            return row.state
+            self._rivals.require_none()
+            results = self._reserve(intents)
+            results.update(self._send_new([row for row in results.values() if isinstance(row, OutboxRow)]))
+            answers: list[IntentState | ProtocolError] = []
+            for each in intents:
+                result = results[each.name]
+                if isinstance(result, OutboxRow) and result.call != each.call:
+                    message = f"intent {each.name}: expected the call it was first used for, got another"
+                    result = BadInput(message)
+                answers.append(result.state if isinstance(result, OutboxRow) else result)
+            return answers
 
     def turn(self) -> list[Outcome]:
-        """Moves every unconfirmed intent on; returns what was concluded or is held up. ChainUnavailable."""
+        """Moves every unconfirmed intent on; returns what was concluded or is held up.
+
+        ChainUnavailable. KeyContested where somebody else sends with this key: nothing is sent any more.
+        """
         with self._lock:
+            self._rivals.require_none()
+            outcomes = self._reopen()
             rows = self._outbox.list_unconfirmed()
             if not rows:
-                return []
+                return outcomes
             mined = self._nonce("latest")
-            outcomes = [self._advance(row, mined) for row in [*self._fill_gaps(rows, mined), *rows]]
-            return [outcome for outcome in outcomes if outcome is not None]
+            if not self._settings.shared_key:
+                self._rivals.check_spent(mined)
+            rows = sorted([*self._fill_gaps(rows, mined), *rows], key=lambda row: row.nonce)
+            outcomes += self._conclude_spent([row for row in rows if _lowest_nonce(row) < mined], mined)
+            concluded = {each.intent for each in outcomes if each.state not in UNCONFIRMED}
+            waiting = [row for row in rows if row.nonce >= mined and row.intent not in concluded]
+            return outcomes + self._move_on(waiting, mined)
 
     def wait(self, intent: str, timeout_seconds: float) -> Receipt:
         """The receipt, once mined. TransactionReverted, TransactionPending, ChainUnavailable."""
@@ -131,9 +134,9 @@ class Sender:
             if row.state is IntentState.MINED and row.receipt is not None:
                 return row.receipt
             if row.state is IntentState.FAILED:
-                raise _reverted(row)
+                raise reverted(row)
             try:
-                if any(outcome.intent == intent and _concluded(outcome) for outcome in self.turn()):
+                if any(each.intent == intent and each.state not in UNCONFIRMED for each in self.turn()):
                     continue
             except ChainUnavailable:
                 if time.monotonic() >= deadline:
@@ -142,213 +145,217 @@ class Sender:
                 raise TransactionPending(f"intent {intent}: not mined within {timeout_seconds} seconds")
             time.sleep(self._settings.poll_seconds)
 
+    def estimate(self, call: Call) -> int:
+        """Gas limit that `submit` would choose. TransactionReverted, InsufficientFunds, RpcError."""
+        limit = self._gas_limits([Intent("", call)])[""]
+        if isinstance(limit, ProtocolError):
+            raise limit
+        return limit
+
     def row(self, intent: str) -> OutboxRow | None:
         """Where an intent stands on disk."""
         return self._outbox.find(intent)
 
-    def _advance(self, row: OutboxRow, mined: int) -> Outcome | None:
-        receipt = self._receipt(row, mined)
-        if receipt is not None:
-            return self._conclude(row, receipt)
-        if row.nonce < mined:
-            return self._nonce_taken(row)
-        if row.state is IntentState.RESERVED:
-            return self._broadcast(self._sign(row))
-        now, last = self._clock(), row.attempts[-1]
-        stuck = now - last.signed_at >= self._settings.bump_after_seconds
-        if stuck or row.intent in self._underpriced:
-            return self._bump(row)
-        if now - self._broadcast_at.get(last.transaction_hash, 0) >= self._settings.rebroadcast_seconds:
-            return self._broadcast(row)
-        return None
+    def standing(self) -> Standing:
+        """As it is on disk, whatever a turn is waiting for."""
+        return Standing(
+            unconfirmed=len(self._outbox.list_unconfirmed()),
+            held=len(self._signing.held),
+            spent_wei=self._signing.spent_wei(),
+            spend_cap_wei=self._settings.spend_cap_wei,
+            contested=self._rivals.contested,
+        )
 
-    def _receipt(self, row: OutboxRow, mined: int) -> Receipt | None:
-        """Of whichever of the intent's transactions was mined."""
-        for attempt in reversed(row.attempts):
-            if attempt.nonce < mined:
-                raw = rpc(self._web3, "eth_getTransactionReceipt", [to_hex(attempt.transaction_hash)])
-                if raw is not None:
-                    with sound("eth_getTransactionReceipt"):
-                        return Receipt.of(raw)
-        return None
+    def _reserve(self, intents: Sequence[Intent]) -> dict[str, OutboxRow | ProtocolError]:
+        """A row each, or why there is none."""
+        found = {each.name: self._outbox.find(each.name) for each in intents}
+        fresh = {each.name: each for each in intents if found[each.name] is None}
+        limits = self._gas_limits(list(fresh.values()))
+        results: dict[str, OutboxRow | ProtocolError] = {
+            name: row for name, row in found.items() if row is not None
+        }
+        wanted: list[Reservation] = []
+        for name, limit in limits.items():
+            if isinstance(limit, ProtocolError):
+                results[name] = limit
+            else:
+                wanted.append(Reservation(name, fresh[name].call, limit))
+        if wanted:
+            rows = self._outbox.reserve(wanted, self._nonce("pending"))
+            results.update({row.intent: row for row in rows})
+        return results
 
-    def _conclude(self, row: OutboxRow, receipt: Receipt) -> Outcome | None:
-        if self._settings.confirmations > 1:
-            head = rpc_integer(self._web3, "eth_blockNumber", [])
-            if head - receipt.block_number + 1 < self._settings.confirmations:
-                return None
+    def _send_new(self, rows: Sequence[OutboxRow]) -> dict[str, OutboxRow | ProtocolError]:
+        """What changed by it. The rows are safe on disk, so that a silent node is no error."""
+        changed: dict[str, OutboxRow | ProtocolError] = {}
+        reserved = [row for row in rows if row.state is IntentState.RESERVED]
+        sent = [row for row in rows if row.state is IntentState.SIGNED]
+        try:
+            if reserved:
+                sent += self._sign_first(reserved)
+                changed.update({row.intent: row for row in sent})
+            for intent, error in self._broadcaster.send(sent).items():
+                if is_poor(error):
+                    changed[intent] = InsufficientFunds(f"intent {intent}: {error}")
+        except (ChainUnavailable, RpcError):
+            pass
+        return changed
+
+    def _sign_first(self, reserved: Sequence[OutboxRow]) -> list[OutboxRow]:
+        """Unless some wait for the spend cap already: those come first."""
+        if self._signing.held:
+            return []
+        market = read_market(self._web3)
+        return self._signing.sign([(row, first_fees(market, self._settings)) for row in reserved])
+
+    def _reopen(self) -> list[Outcome]:
+        """What a reorganisation took back is unconfirmed again, and sent by the turn that finds it."""
+        first = self._forks.suspects_from(self._outbox.newest_inclusion())
+        if first is None:
+            return []
+        rows = self._outbox.list_included(first)
+        receipts = receipts_of(self._web3, rows)
+        outcomes: list[Outcome] = []
+        for row in rows:
+            receipt = receipts.get(row.intent)
+            if receipt is None:
+                row = self._outbox.reopen(row.intent)
+                outcomes.append(Outcome(row.intent, row.state, None, "the block that held it is gone"))
+            elif row.receipt is None or receipt.block_hash != row.receipt.block_hash:
+                outcomes += self._conclude(row, receipt)
+        self._forks.settle()
+        return outcomes
+
+    def _conclude(self, row: OutboxRow, receipt: Receipt) -> list[Outcome]:
         if receipt.status == 1:
             row = self._outbox.mark_mined(row.intent, receipt)
         else:
-            row = self._outbox.mark_failed(row.intent, self._revert_reason(row, receipt), receipt)
+            reason = revert_reason(self._web3, row.call, receipt.block_number, self.address)
+            row = self._outbox.mark_failed(row.intent, reason, receipt)
         self._forget(row)
-        return Outcome(row.intent, row.state, row.receipt, row.error)
+        return [Outcome(row.intent, row.state, row.receipt, row.error)]
 
-    def _revert_reason(self, row: OutboxRow, receipt: Receipt) -> str:
-        """Best knowledge: the same call on the state that its block left."""
-        try:
-            eth_call(self._web3, row.call, receipt.block_number, self.address)
-        except TransactionReverted as error:
-            return error.message
-        except RpcError as error:
-            return f"reverted; the node does not say why: {error.message}"
-        return "reverted, though it would not any more"
+    def _conclude_spent(self, rows: Sequence[OutboxRow], mined: int) -> list[Outcome]:
+        """Rows whose nonces, or former ones, are spent: by themselves unless a rival was faster."""
+        if not rows:
+            return []
+        settled = rpc_integer(self._web3, "eth_blockNumber", []) - self._settings.confirmations + 1
+        receipts = receipts_of(self._web3, rows)
+        outcomes: list[Outcome] = []
+        for row in rows:
+            receipt, by = receipts.get(row.intent), ""
+            if receipt is None and row.nonce < mined and self._rivals.waited(row):
+                receipt, by = self._rivals.own_receipt(row)
+            if receipt is not None:
+                outcomes += self._conclude(row, receipt) if receipt.block_number <= settled else []
+            elif by and self._settings.shared_key:
+                outcomes += self._take_new_nonce(row)
+            elif by:
+                self._rivals.contest(f"nonce {row.nonce} of intent {row.intent} went to {by}")
+        return outcomes
 
-    def _nonce_taken(self, row: OutboxRow) -> Outcome | None:
-        """A stranger with our key spent the nonce, or the node lags behind: wait, then take a new one."""
-        since = self._taken_since.setdefault(row.intent, self._clock())
-        if self._clock() - since < self._settings.nonce_taken_seconds:
-            return None
-        del self._taken_since[row.intent]
-        try:
-            self._estimate(row.call)
-        except InsufficientFunds as error:
-            return Outcome(row.intent, row.state, None, error.message)
-        except TransactionReverted as error:
-            row = self._outbox.mark_failed(row.intent, error.message, None)
-            self._forget(row)
-            return Outcome(row.intent, row.state, None, row.error)
-        moved = self._outbox.move(row.intent, self._nonce("pending"))
-        return self._broadcast(self._sign(moved))
+    def _take_new_nonce(self, row: OutboxRow) -> list[Outcome]:
+        limit = self._gas_limits([Intent(row.intent, row.call)])[row.intent]
+        if isinstance(limit, ProtocolError) and not isinstance(limit, TransactionReverted):
+            return [Outcome(row.intent, row.state, None, limit.message)]
+        self._forget(row)
+        if isinstance(limit, TransactionReverted):
+            row = self._outbox.mark_failed(row.intent, limit.message, None)
+            return [Outcome(row.intent, row.state, None, row.error)]
+        self._send_new([self._outbox.move(row.intent, self._nonce("pending"))])
+        return []
 
     def _fill_gaps(self, rows: list[OutboxRow], mined: int) -> list[OutboxRow]:
         """Nonces below ours that nobody will use: what a reorganisation took back is sent again, the rest is
-        spent on empty transfers to ourselves, which are returned. Our own signed transactions never move into
-        a gap: the old twin would still be valid.
+        spent on empty transfers to ourselves. Our own signed transactions never move into a gap: the old twin
+        would still be valid.
         """
         known = {row.nonce for row in rows}
         gaps = [nonce for nonce in range(mined, max(known)) if nonce not in known]
         pending = self._nonce("pending") if gaps else 0
         fillers: list[OutboxRow] = []
         for nonce in gaps:
-            if nonce < pending:
-                continue  # somebody else's transaction waits there
             former = self._outbox.at_nonce(nonce)
-            if former is None:
-                empty = Call(self.address, b"")
-                fillers.append(self._outbox.reserve_at(f"gap:{nonce}", empty, TRANSFER_GAS, nonce))
-            elif former.attempts:
-                self._broadcast(former)
+            if former is not None:
+                fillers.append(self._outbox.reopen(former.intent))
+            elif nonce >= pending:  # else somebody else's transaction waits there
+                empty = Reservation(f"gap:{nonce}", Call(self.address, b""), TRANSFER_GAS)
+                fillers.append(self._outbox.reserve_at(empty, nonce))
         return fillers
 
-    def _bump(self, row: OutboxRow) -> Outcome | None:
-        """Replaces the last transaction by one that pays more, unless the cap forbids it."""
-        self._underpriced.discard(row.intent)
+    def _move_on(self, rows: Sequence[OutboxRow], mined: int) -> list[Outcome]:
+        """Signs what is not signed, replaces what is stuck, and broadcasts both and what may be lost."""
+        self._signing.held.clear()
+        offers, against = self._offers(rows, mined)
+        signed = {row.intent: row for row in self._signing.sign(offers)}
+        current = [signed.get(row.intent, row) for row in rows]
+        due = [row for row in current if row.intent in signed or self._broadcaster.is_due(row)]
+        against = {**self._broadcaster.send(due), **against, **self._signing.held}
+        held = [row for row in current if row.intent in against]
+        return [Outcome(row.intent, row.state, None, against[row.intent]) for row in held]
+
+    def _offers(
+        self, rows: Sequence[OutboxRow], mined: int
+    ) -> tuple[list[tuple[OutboxRow, Fees]], dict[str, str]]:
+        """What to sign and for how much; and what the cap on fees forbids."""
+        aged = [row for row in rows if row.state is IntentState.RESERVED or self._is_old(row)]
+        offers: list[tuple[OutboxRow, Fees]] = []
+        forbidden: dict[str, str] = {}
+        if not aged:
+            return offers, forbidden
+        market = read_market(self._web3)
+        for row in aged:
+            if row.state is IntentState.RESERVED:
+                offers.append((row, first_fees(market, self._settings)))
+            elif self._is_stuck(row, market, mined):
+                last = row.attempts[-1]
+                fees = better_fees(market, self._settings, Fees(last.max_fee_wei, last.priority_fee_wei))
+                if fees is not None:
+                    offers.append((row, fees))
+                else:
+                    cap = self._settings.max_fee_cap_wei
+                    forbidden[row.intent] = f"stuck: a replacement needs more than the cap of {cap} wei a gas"
+        return offers, forbidden
+
+    def _is_old(self, row: OutboxRow) -> bool:
+        """Whether it is time to ask why it is not mined."""
+        waited = self._clock() - row.attempts[-1].signed_at >= self._settings.bump_after_seconds
+        return waited or self._broadcaster.is_cheap(row)
+
+    def _is_stuck(self, row: OutboxRow, market: FeeMarket, mined: int) -> bool:
+        """Whether its price is what keeps it: where no blocks come, or one before it is stuck, it is not."""
         last = row.attempts[-1]
-        max_fee, priority = self._fees(last)
-        needed = _raised(last.max_fee_wei, self._settings.bump_percent)
-        if max_fee < needed:
-            error = f"stuck: a replacement needs {needed} wei a gas, the cap is {max_fee}"
-            return self._broadcast(row) or Outcome(row.intent, row.state, None, error)
-        return self._broadcast(self._sign(row, (max_fee, priority)))
+        since = self._waits_since.setdefault(last.transaction_hash, market.block_number)
+        if self._broadcaster.is_cheap(row) or last.max_fee_wei < market.base_fee_wei:
+            return True
+        return row.nonce == mined and market.block_number >= since + PASSED_OVER_BLOCKS
 
-    def _fees(self, last: SignedAttempt | None) -> tuple[int, int]:
-        """Maximum and priority fee in wei: twice the base fee, and above the attempt before by the bump."""
-        settings = self._settings
-        block = rpc(self._web3, "eth_getBlockByNumber", ["latest", False])
-        with sound("eth_getBlockByNumber"):
-            base_fee = int(block["baseFeePerGas"], 16)
-        priority = max(settings.min_priority_fee_wei, self._suggested_priority())
-        max_fee = 2 * base_fee + priority
-        if last is not None:
-            priority = max(priority, _raised(last.priority_fee_wei, settings.bump_percent))
-            max_fee = max(max_fee, priority, _raised(last.max_fee_wei, settings.bump_percent))
-        max_fee = min(max_fee, settings.max_fee_cap_wei)
-        return max_fee, min(priority, max_fee)
-
-    def _suggested_priority(self) -> int:
-        try:
-            return rpc_integer(self._web3, "eth_maxPriorityFeePerGas", [])
-        except RpcError:
-            return 0  # not every node has the method; the minimum stands
-
-    def _sign(self, row: OutboxRow, fees: tuple[int, int] | None = None) -> OutboxRow:
-        """Afterwards the signed bytes are on disk; nobody else has seen them."""
-        max_fee, priority = fees or self._fees(None)
-        transaction: dict[str, Any] = {
-            "type": 2,
-            "chainId": self._chain_id,
-            "nonce": row.nonce,
-            "to": row.call.to,
-            "data": row.call.data,
-            "value": row.call.value,
-            "gas": row.gas_limit,
-            "maxFeePerGas": max_fee,
-            "maxPriorityFeePerGas": priority,
+    def _gas_limits(self, intents: Sequence[Intent]) -> dict[str, int | ProtocolError]:
+        """With a margin, on the state that includes what is pending; or why the call cannot be made."""
+        asked = [each for each in intents if each.gas_limit is None]
+        params = [[call_object(each.call, self.address), "pending"] for each in asked]
+        answers = rpc_each(self._web3, "eth_estimateGas", params)
+        limits = {each.name: self._limit(answer) for each, answer in zip(asked, answers, strict=True)}
+        return {
+            each.name: limits[each.name] if each.gas_limit is None else each.gas_limit for each in intents
         }
-        signed = self._account.sign_transaction(cast(Any, transaction))
-        attempt = SignedAttempt(
-            transaction_hash=bytes(signed.hash),
-            raw=bytes(signed.raw_transaction),
-            nonce=row.nonce,
-            max_fee_wei=max_fee,
-            priority_fee_wei=priority,
-            signed_at=self._clock(),
-        )
-        return self._outbox.save_signed(row.intent, attempt)
 
-    def _broadcast_new(self, row: OutboxRow) -> None:
-        """For `submit`: the row is safe on disk, so that a silent node is no error."""
-        try:
-            outcome = self._broadcast(row)
-        except ChainUnavailable:
-            return
-        if outcome is not None and outcome.error is not None and _says(outcome.error, _POOR):
-            raise InsufficientFunds(f"intent {row.intent}: {outcome.error}")
-
-    def _broadcast(self, row: OutboxRow) -> Outcome | None:
-        """None where the node has the transaction, else what it has against it."""
-        attempt = row.attempts[-1]
-        self._broadcast_at[attempt.transaction_hash] = self._clock()
-        try:
-            rpc(self._web3, "eth_sendRawTransaction", [to_hex(attempt.raw)])
-        except RpcError as error:
-            if _says(error.rpc_message, _SENT):
-                return None
-            if _says(error.rpc_message, _CHEAP):
-                self._underpriced.add(row.intent)
-            return Outcome(row.intent, row.state, None, error.rpc_message)
-        return None
-
-    def _estimate(self, call: Call) -> int:
-        """Gas limit with a margin, on the state that includes what is pending."""
-        try:
-            estimate = rpc_integer(
-                self._web3, "eth_estimateGas", [call_object(call, self.address), "pending"]
-            )
-        except RpcError as error:
-            if _says(error.rpc_message, _POOR):
-                raise InsufficientFunds(error.rpc_message) from error
-            raise revert_of(error) from error
-        return estimate if estimate == TRANSFER_GAS else _raised(estimate, self._settings.gas_margin_percent)
+    def _limit(self, answer: object) -> int | ProtocolError:
+        if isinstance(answer, RpcError):
+            return InsufficientFunds(answer.rpc_message) if is_poor(answer.rpc_message) else revert_of(answer)
+        with sound("eth_estimateGas"):
+            estimate = int(cast(str, answer), 16)
+        return estimate if estimate == TRANSFER_GAS else raised(estimate, self._settings.gas_margin_percent)
 
     def _nonce(self, tag: str) -> int:
         return rpc_integer(self._web3, "eth_getTransactionCount", [self.address, tag])
 
     def _forget(self, row: OutboxRow) -> None:
-        self._underpriced.discard(row.intent)
-        self._taken_since.pop(row.intent, None)
+        self._broadcaster.forget(row)
+        self._rivals.forget(row)
         for attempt in row.attempts:
-            self._broadcast_at.pop(attempt.transaction_hash, None)
+            self._waits_since.pop(attempt.transaction_hash, None)
 
 
-def _raised(value: int, percent: int) -> int:
-    return value + value * percent // 100 + 1
-
-
-def _says(message: str, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in message.lower() for phrase in phrases)
-
-
-def _concluded(outcome: Outcome) -> bool:
-    return outcome.state in (IntentState.MINED, IntentState.FAILED)
-
-
-def _reverted(row: OutboxRow) -> TransactionReverted:
-    message = row.error or "reverted"
-    name = _ERROR_NAME.match(message)
-    return TransactionReverted(
-        f"intent {row.intent}: {message}",
-        name=name.group() if name else "",
-        transaction_hash=row.receipt.transaction_hash if row.receipt else None,
-    )
+def _lowest_nonce(row: OutboxRow) -> int:
+    return min([row.nonce, *(attempt.nonce for attempt in row.attempts)])

@@ -20,6 +20,7 @@ class Role(StrEnum):
     PROVIDER = "provider"
     WORKER = "worker"
     OTHER_WORKER = "worker of another unit"
+    MEMBER = "member of the quorum"
     OPERATOR = "operator"
     """Holds the token for metrics, and no account."""
 
@@ -75,6 +76,7 @@ RENTER: Mapping[Role, Sight] = MappingProxyType({Role.RENTER: OWN})
 ASKERS: Mapping[Role, Sight] = MappingProxyType({Role.RENTER: OWN, Role.FORMER_RENTER: OWN})
 SELLERS: Mapping[Role, Sight] = MappingProxyType({Role.PROVIDER: OWN, Role.WORKER: OWN})
 WORKER: Mapping[Role, Sight] = MappingProxyType({Role.WORKER: ALL})
+MEMBER: Mapping[Role, Sight] = MappingProxyType({Role.MEMBER: ALL})
 OPERATOR: Mapping[Role, Sight] = MappingProxyType({Role.OPERATOR: ALL})
 
 NO_SESSION = Refusal(409, "no_session")
@@ -98,6 +100,7 @@ RULES: tuple[Rule, ...] = (
     _open("GET", "/v1/reputations", _ON_CHAIN),
     _open("GET", "/v1/leases", _ON_CHAIN),
     _open("GET", "/v1/leases/{lease_id}", _ON_CHAIN),
+    _open("GET", "/v1/leases/{lease_id}/outage", "it helps nobody but the delegate that the policy names"),
     _open("GET", "/v1/proofs/{proof_hash}/evidence", "the chain commits to it, and every auditor needs it"),
     _open("POST", "/v1/nonces", "nobody is known yet; limited by address, and nonces expire"),
     _open("POST", "/v1/sessions", "the message signed is what proves who asks"),
@@ -135,6 +138,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         *("PUT", "/v1/proofs/{proof_hash}/evidence", Way.SIGNATURE, WORKER, Refusal(403, "not_the_worker")),
         "the worker states what its proof commits to",
+    ),
+    Rule(
+        *("POST", "/v1/quorum/findings", Way.SIGNATURE, MEMBER, Refusal(403, "not_a_member")),
+        "members ask each other for signatures; each examines by itself, and keeps what it signs for ever",
     ),
     Rule(
         *("GET", "/metrics", Way.OPERATOR, OPERATOR, Refusal(403, "not_the_operator")),

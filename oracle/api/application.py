@@ -15,6 +15,7 @@ from oracle.api import (
     market,
     offers,
     operations,
+    quorum,
     quotes,
     sessions,
     streams,
@@ -25,7 +26,7 @@ from oracle.api.services import Services
 
 ROOMS = (
     *(operations, market, offers, quotes, sessions),
-    *(artifacts, jobs, streams, evidence, worker_link),
+    *(artifacts, jobs, streams, evidence, quorum, worker_link),
 )
 
 

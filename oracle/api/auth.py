@@ -63,6 +63,11 @@ async def signed(request: Request) -> Caller:
     return Caller(caller.address, sha256(body), body, caller.token_digest, caller.session)
 
 
+async def signed_itself(request: Request) -> Caller:
+    """The caller, and a body of at most `max_body_bytes`. By signature alone: oracles do not sign in."""
+    return await _signed_body(request, services_of(request).settings.max_body_bytes)
+
+
 async def signed_evidence(request: Request) -> Caller:
     """The caller, and a body of at most `max_evidence_bytes`. By signature alone: workers do not sign in."""
     return await _signed_body(request, services_of(request).settings.max_evidence_bytes)

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from oracle.api.access import RULE_OF, Way
 from oracle.api.codes import CODES
-from protocol import bodies, market_bodies
+from protocol import bodies, findings, market_bodies
 from protocol.bodies import Body
 
 PATH = "/v1/openapi.json"
@@ -31,6 +31,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[Body] | None]] = {
     ("GET", "/v1/leases"): {200: bodies.LeasesBody},
     ("GET", "/v1/leases/{lease_id}"): {200: bodies.LeaseBody},
     ("GET", "/v1/leases/{lease_id}/jobs"): {200: bodies.JobsBody},
+    ("GET", "/v1/leases/{lease_id}/outage"): {200: findings.OutageBody},
     ("GET", "/v1/jobs/{job_id}"): {200: bodies.JobBody},
     ("GET", "/v1/jobs/{job_id}/logs"): {200: bodies.LogsBody},
     ("POST", "/v1/orders"): {200: bodies.JobBody, 201: bodies.JobBody},
@@ -39,6 +40,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[Body] | None]] = {
     ("GET", "/v1/sessions/current"): {200: bodies.SessionBody},
     ("DELETE", "/v1/sessions/current"): {204: None},
     ("DELETE", "/v1/sessions"): {204: None},
+    ("POST", findings.FINDINGS_TARGET): {200: findings.FindingSignatureBody},
     ("PUT", "/v1/artifacts/{digest}"): {200: bodies.ArtifactBody, 201: bodies.ArtifactBody},
     ("PUT", "/v1/proofs/{proof_hash}/evidence"): {200: bodies.EvidenceBody, 201: bodies.EvidenceBody},
 }
@@ -53,6 +55,7 @@ REQUESTS: Mapping[tuple[str, str], type[Body] | dict[str, Any]] = {
     ("POST", "/v1/offers"): market_bodies.SignedOfferBody,
     ("POST", "/v1/quotes"): market_bodies.QuoteRequestBody,
     ("POST", "/v1/sessions"): bodies.SignInBody,
+    ("POST", findings.FINDINGS_TARGET): findings.FindingBody,
     ("PUT", "/v1/artifacts/{digest}"): BYTES,
     ("PUT", "/v1/proofs/{proof_hash}/evidence"): {JSON: {"schema": {"type": "object"}}},
 }

@@ -16,6 +16,7 @@ from protocol.bodies import ReadyBody
 from protocol.chain import rpc_integer
 from protocol.digests import sha256
 from protocol.errors import BadInput, RetryableError
+from protocol.intents import Standing
 from protocol.units import Address, Digest
 
 MIN_TOKEN_CHARACTERS = 16
@@ -23,12 +24,15 @@ MIN_TOKEN_CHARACTERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """`origin`: scheme, host and port that people sign in to. `check_sign_in` may ask the node."""
+    """`origin`: scheme, host and port that people sign in to. `check_sign_in` may ask the node.
+
+    `standing`: of the keeper's key; None where there is none.
+    """
 
     origin: str
     check_sign_in: Callable[[SiweMessage, bytes], Address]
     chain_reachable: Callable[[], bool]
-    outbox_depth: Callable[[], int]
+    standing: Callable[[], Standing | None]
     metrics_token_digest: Digest | None
     by_address: Buckets
     by_account: Buckets

@@ -112,4 +112,9 @@ def _read_gauges(services: Services) -> None:
         metrics.JOBS.labels(state).set(states.get(state, 0))
     metrics.WORKERS.set(services.links.count())
     metrics.STREAMS.set(services.doors.streams.count())
-    metrics.OUTBOX.set(services.doors.outbox_depth())
+    standing = services.doors.standing()
+    if standing is not None:
+        metrics.OUTBOX.set(standing.unconfirmed)
+        metrics.HELD.set(standing.held)
+        metrics.SPENT_WEI.set(standing.spent_wei)
+        metrics.CONTESTED.set(standing.contested)

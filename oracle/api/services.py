@@ -17,6 +17,7 @@ from oracle.clock import Now
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.links import Links
+from oracle.quorum.desk import QuorumDesk
 from oracle.quotes import Quotes
 from oracle.settings import Settings
 from oracle.store.engine import Store
@@ -46,6 +47,7 @@ class Services:
     doors: Doors
     uploads: asyncio.Semaphore
     unidentified: asyncio.Semaphore
+    quorum: QuorumDesk | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     # Held while a file and its row come or go together.
     artifact_lock: threading.Lock = field(default_factory=threading.Lock)

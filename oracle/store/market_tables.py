@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table, Text
 
-from oracle.store.tables import (
-    SEARCHED,
-    UnitsText,
-    account_column,
-    hash_column,
-    integer,
-    metadata,
-    offer_columns,
-    text,
-)
+from oracle.store.columns import UnitsText, account_column, hash_column, integer, metadata, text
+from oracle.store.tables import SEARCHED, offer_columns
 
 WEIGHT_DIGITS = 60
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 
+from oracle.store.columns import HOUR_PARTS, UNITS_DIGITS
 from oracle.store.engine import Transaction
 from oracle.store.facts import is_cancelled, list_tokens, standing_of
 from oracle.store.market_tables import (
@@ -37,7 +38,7 @@ from oracle.store.market_tables import (
     reputations,
     signed_offers,
 )
-from oracle.store.tables import HOUR_PARTS, UNITS_DIGITS, offers, providers, units
+from oracle.store.tables import offers, providers, units
 from protocol.ledger.offers import offer_epoch
 from protocol.matching import Facts, Requirements, Schedule, touched_hours
 from protocol.reputation import score_units, weight_at

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 
 from oracle.store.dialects import insert_new
 from oracle.store.engine import Transaction
-from oracle.store.tables import heartbeats, receipts
+from oracle.store.tables import heartbeats, leases, receipts
 from protocol.signed import SignedHeartbeat, SignedReceipt
-from protocol.units import Digest, JobId, LeaseId, to_hex
+from protocol.units import Digest, JobId, LeaseId, UnitId, to_hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +57,11 @@ def insert_heartbeat(transaction: Transaction, signed: SignedHeartbeat, now: int
 def last_heartbeat_at(transaction: Transaction, lease_id: LeaseId) -> int | None:
     """When the newest came in, Unix seconds."""
     query = select(func.max(heartbeats.c.received_at)).where(heartbeats.c.lease_id == lease_id)
+    return cast("int | None", transaction.execute(query).scalar())
+
+
+def last_seen_at(transaction: Transaction, unit_id: UnitId) -> int | None:
+    """When the newest heartbeat of the unit's worker came in, on whichever lease; Unix seconds."""
+    newest = select(func.max(heartbeats.c.received_at)).where(heartbeats.c.lease_id == leases.c.lease_id)
+    query = select(func.max(newest.scalar_subquery())).where(leases.c.unit_id == unit_id)
     return cast("int | None", transaction.execute(query).scalar())

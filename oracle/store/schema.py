@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oracle.store import market_tables as market
 from oracle.store import tables
-from oracle.store.tables import metadata
+from oracle.store.columns import metadata
 
 # The chain says it all again.
 DERIVED = (

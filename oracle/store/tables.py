@@ -12,84 +12,28 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Double,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     false,
 )
 
-UNITS_DIGITS = 30  # uint96 has 29
-WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # 64 bits in both
-NO_UNITS = "0" * UNITS_DIGITS
-HOUR_PARTS = 3
-
-
-class UnitsText(TypeDecorator[int]):
-    """An amount of money: wider than an SQL integer, compared as a number."""
-
-    impl = String(UNITS_DIGITS)
-    cache_ok = True
-    digits = UNITS_DIGITS
-
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        if not 0 <= value < 10**self.digits:
-            raise ValueError(f"units: expected 0 to 10**{self.digits}, got {value}")
-        return str(value).zfill(self.digits)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
-        return None if value is None else int(value)
-
-
-class PlainText(TypeDecorator[str]):
-    """Text of strangers: NUL, which PostgreSQL does not store, becomes the replacement character."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else value.replace("\0", "\ufffd")
-
-
-def hour_columns(name: str) -> list[Column[int]]:
-    """A mask of the 168 hours of the week as three integers of 56 bits, which SQL can compare."""
-    return [
-        Column(f"{name}_{part}", BigInteger, nullable=False, server_default="0") for part in range(HOUR_PARTS)
-    ]
-
-
-def hash_column(name: str, **options: Any) -> Column[bytes]:
-    return Column(name, LargeBinary(32), nullable=options.pop("nullable", False), **options)
-
-
-def account_column(name: str, **options: Any) -> Column[str]:
-    return Column(name, String(42), nullable=False, **options)
-
-
-def integer(name: str, **options: Any) -> Column[int]:
-    return Column(name, WHOLE, nullable=options.pop("nullable", False), **options)
-
-
-def text(name: str, **options: Any) -> Column[str]:
-    return Column(name, PlainText, nullable=options.pop("nullable", False), **options)
-
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    }
+from oracle.store.columns import (
+    HOUR_PARTS,
+    NO_UNITS,
+    PlainText,
+    UnitsText,
+    account_column,
+    hash_column,
+    hour_columns,
+    integer,
+    metadata,
+    text,
 )
 
 # One row: whose events these are.
@@ -318,6 +262,7 @@ heartbeats = Table(
     text("body"),
     text("signature"),
     integer("received_at"),
+    Index(None, "lease_id", "received_at"),
 )
 
 evidence = Table(
@@ -386,4 +331,78 @@ sessions = Table(
     account_column("account", index=True),
     integer("created_at"),
     integer("expires_at", index=True),
+)
+
+# What this oracle signed for the quorum, never forgotten: the `number`-th statement on a subject.
+statements = Table(
+    "statements",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    hash_column("subject", primary_key=True),
+    integer("number", primary_key=True, autoincrement=False),
+    hash_column("digest", unique=True),
+    text("body"),
+    text("signature"),
+    integer("signed_at"),
+)
+
+# Findings for which it collects the signatures of others.
+proposals = Table(
+    "proposals",
+    metadata,
+    hash_column("digest", primary_key=True),
+    text("kind"),
+    hash_column("subject"),
+    text("body"),
+    integer("proposed_at"),
+    Index(None, "kind", "subject"),
+)
+
+proposal_signatures = Table(
+    "proposal_signatures",
+    metadata,
+    Column("digest", LargeBinary(32), ForeignKey("proposals.digest"), primary_key=True),
+    Column("signer", String(42), primary_key=True),
+    integer("member"),
+    text("signature"),
+    integer("received_at"),
+)
+
+# Transactions of oracles that share a database (protocol.outbox); `included_block` is that of the receipt.
+outbox_intents = Table(
+    "outbox_intents",
+    metadata,
+    hash_column("scope", primary_key=True),
+    Column("intent", Text, primary_key=True),
+    integer("nonce"),
+    account_column("to_address"),
+    Column("data", LargeBinary, nullable=False),
+    text("value_wei"),
+    integer("gas_limit"),
+    text("state"),
+    text("receipt", nullable=True),
+    text("error", nullable=True),
+    Column("created_at", Double, nullable=False),
+    text("cost_wei"),
+    Column("signed_at", Double, nullable=True),
+    integer("included_block", nullable=True),
+    Index(None, "scope", "nonce", unique=True),
+    Index(None, "scope", "state"),
+    Index(None, "scope", "signed_at"),
+    Index(None, "scope", "included_block"),
+)
+
+outbox_attempts = Table(
+    "outbox_attempts",
+    metadata,
+    hash_column("scope", primary_key=True),
+    hash_column("transaction_hash", primary_key=True),
+    text("intent"),
+    integer("number"),
+    Column("raw", LargeBinary, nullable=False),
+    integer("nonce"),
+    text("max_fee_wei"),
+    text("priority_fee_wei"),
+    Column("signed_at", Double, nullable=False),
+    Index(None, "scope", "intent"),
 )

@@ -93,6 +93,12 @@ class Quorum(Contract):
         """Zero: not calibrated."""
         return self._read(block, "maxSpreadOf", tolerance_profile)
 
+    def require(
+        self, struct_hash: bytes, signatures: Sequence[QuorumSignature], block: BlockTag = "latest"
+    ) -> None:
+        """TransactionReverted, saying why, unless these decide."""
+        self._read(block, "requireQuorum", struct_hash, list(signatures))
+
     def domain_separator(self, block: BlockTag = "latest") -> bytes:
         return self._read(block, "domainSeparator")
 

@@ -37,7 +37,9 @@ class Purse:
         self._on_receipt = on_receipt
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._outbox = SqliteOutbox(data_dir / "outbox.sqlite")
-        self._sender = Sender(chain.web3, account, self._outbox, chain.manifest.chain_id, SenderSettings())
+        # People use the keys of their wallets elsewhere too.
+        settings = SenderSettings(shared_key=True)
+        self._sender = Sender(chain.web3, account, self._outbox, chain.manifest.chain_id, settings)
         self.address: Address = self._sender.address
         self._finish_earlier()
 

@@ -8,11 +8,13 @@ import sys
 
 import structlog
 
-from tests.benchmarks import chain_paths, offers_search, paths
+from tests.benchmarks import chain_paths, offers_search, paths, sending
 
 BENCHMARKS = {
     "state_digest": (paths.state_digest, 7),
     "sign_transactions": (paths.sign, 7),
+    "send_proofs": (sending.send_proofs, 5),
+    "send_proofs_batched": (sending.send_proofs_batched, 5),
     "command_help": (paths.command_help, 7),
     "index_events": (chain_paths.index_events, 3),
     "transaction_to_row": (chain_paths.transaction_to_row, 3),

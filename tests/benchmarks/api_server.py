@@ -53,7 +53,7 @@ def ours(folder: Path) -> FastAPI:
         origin="http://127.0.0.1",
         check_sign_in=lambda _message, _signature: DOMAIN.market,
         chain_reachable=lambda: True,
-        outbox_depth=lambda: 0,
+        standing=lambda: None,
         metrics_token_digest=None,
         by_address=Buckets(ENDLESS, ENDLESS),
         by_account=Buckets(ENDLESS, ENDLESS),

@@ -1,4 +1,4 @@
-"""A process that submits a transaction and kills itself at a point: `... RPC_URL OUTBOX TO POINT`."""
+"""A process that sends and kills itself at a point: `... RPC_URL OUTBOX TO POINT`. `POINTS` says where."""
 
 import os
 import signal
@@ -10,42 +10,76 @@ from web3 import HTTPProvider, Web3
 from web3.types import RPCEndpoint, RPCResponse
 
 from protocol.calls import Call
+from protocol.chain import rpc
 from protocol.outbox import SqliteOutbox
-from protocol.sender import Sender
+from protocol.sender import Intent, Sender
 from protocol.units import parse_address
 from tests.anvil import CHAIN_ID, account
 
 SENDER_INDEX = 3
-INTENT = "pay"
-VALUE_WEI = 12_345
+VALUES_WEI = (1, 20, 300)
+INTENTS = tuple(f"pay {value}" for value in VALUES_WEI)
+RAISED_FEE_WEI = 10**11
+
+SUBMIT = ("before_signing", "before_broadcast", "after_broadcast")
+REPLACE = ("before_replacing", "before_rebroadcast", "after_rebroadcast")
+RECEIPT = ("after_receipts",)
+POINTS = SUBMIT + REPLACE + RECEIPT
 
 BEFORE = {
-    "before_signing": "eth_maxPriorityFeePerGas",  # the nonce is reserved by then
+    "before_signing": "eth_maxPriorityFeePerGas",  # the nonces are reserved by then
     "before_broadcast": "eth_sendRawTransaction",
+    "before_replacing": "eth_maxPriorityFeePerGas",
+    "before_rebroadcast": "eth_sendRawTransaction",
 }
-AFTER = {"after_broadcast": "eth_sendRawTransaction"}
+AFTER = {
+    "after_broadcast": "eth_sendRawTransaction",
+    "after_rebroadcast": "eth_sendRawTransaction",
+    "after_receipts": "eth_getTransactionReceipt",
+}
 
 
 class DyingProvider(HTTPProvider):
     """Kills its own process before or after the request that the point names."""
 
-    def __init__(self, rpc_url: str, point: str) -> None:
-        super().__init__(rpc_url)
-        self.point = point
+    point = ""
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        if BEFORE.get(self.point) == method:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._die(BEFORE, method)
         response = super().make_request(method, params)
-        if AFTER.get(self.point) == method:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._die(AFTER, method)
         return response
+
+    def make_batch_request(self, batch_requests: list[tuple[RPCEndpoint, Any]]) -> Any:
+        self._die(BEFORE, batch_requests[0][0])
+        response = super().make_batch_request(batch_requests)
+        self._die(AFTER, batch_requests[0][0])
+        return response
+
+    def _die(self, points: dict[str, str], method: str) -> None:
+        if points.get(self.point) == method:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def main(rpc_url: str, outbox: str, to: str, point: str) -> None:
-    web3 = Web3(DyingProvider(rpc_url, point))
-    sender = Sender(web3, account(SENDER_INDEX), SqliteOutbox(Path(outbox)), CHAIN_ID)
-    sender.submit(INTENT, Call(parse_address(to), b"", VALUE_WEI))
+    provider, clock = DyingProvider(rpc_url), Clock()
+    sender = Sender(Web3(provider), account(SENDER_INDEX), SqliteOutbox(Path(outbox)), CHAIN_ID, clock=clock)
+    target = parse_address(to)
+    calls = [Intent(name, Call(target, b"", value)) for name, value in zip(INTENTS, VALUES_WEI, strict=True)]
+    provider.point = point if point in SUBMIT else ""
+    sender.submit_many(calls)
+    if point in REPLACE:
+        rpc(Web3(provider), "anvil_setNextBlockBaseFeePerGas", [hex(RAISED_FEE_WEI)])
+    rpc(Web3(provider), "anvil_mine", ["0x1"])
+    provider.point, clock.now = point, clock.now + 3600
+    sender.turn()
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from eth_account.signers.local import LocalAccount
 
 from protocol.calls import Call
 from protocol.chain import connect, disconnect
@@ -28,65 +27,7 @@ from protocol.structs import Unit
 from protocol.units import Address, address_bytes, address_of, pack_name
 from tests.anvil import CHAIN_ID, ROOT, Anvil, Deployment, account, run_anvil
 from tests.integration import killed_sender
-
-TARGET = address_of(b"\x99" * 20)
-STUCK = SenderSettings(bump_after_seconds=30, rebroadcast_seconds=5)
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Bench:
-    """Senders of one chain, each with an outbox of its own unless they share a path."""
-
-    def __init__(self, anvil: Anvil, folder: Path) -> None:
-        self.anvil = anvil
-        self.folder = folder
-        self.clock = Clock()
-        self.open: list[SqliteOutbox] = []
-
-    def sender(
-        self, index: int = 3, outbox: str = "outbox.sqlite", settings: SenderSettings = STUCK
-    ) -> Sender:
-        return self.sender_of(account(index), outbox, settings)
-
-    def sender_of(
-        self, signer: LocalAccount, outbox: str = "outbox.sqlite", settings: SenderSettings = STUCK
-    ) -> Sender:
-        self.open.append(SqliteOutbox(self.folder / outbox))
-        return Sender(self.anvil.web3, signer, self.open[-1], CHAIN_ID, settings, self.clock)
-
-    def pass_time(self, seconds: float) -> None:
-        self.clock.now += seconds
-
-    def balance(self, address: str = TARGET) -> int:
-        return int(self.anvil.call("eth_getBalance", address, "latest"), 16)
-
-    def transaction_count(self, index: int = 3) -> int:
-        return int(self.anvil.call("eth_getTransactionCount", account(index).address, "latest"), 16)
-
-
-@pytest.fixture
-def bench(still_anvil: Anvil, tmp_path: Path) -> Iterator[Bench]:
-    found = Bench(still_anvil, tmp_path)
-    yield found
-    for outbox in found.open:
-        outbox.close()
-
-
-def pay(value: int = 1) -> Call:
-    return Call(TARGET, b"", value)
-
-
-def states(sender: Sender) -> dict[str, IntentState]:
-    return {outcome.intent: outcome.state for outcome in sender.turn()}
+from tests.integration.sender_bench import TARGET, Bench, pay, raise_base_fee, row_of, states, transaction_of
 
 
 def test_submit__then_a_block__is_mined_once(bench: Bench) -> None:
@@ -171,36 +112,50 @@ def run_and_die(bench: Bench, point: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("point", "state", "pending"),
+    ("point", "states_on_disk", "attempts", "pending"),
     [
-        ("before_signing", IntentState.RESERVED, 0),
-        ("before_broadcast", IntentState.SIGNED, 0),
-        ("after_broadcast", IntentState.SIGNED, 1),
+        ("before_signing", IntentState.RESERVED, 0, 0),
+        ("before_broadcast", IntentState.SIGNED, 1, 0),
+        ("after_broadcast", IntentState.SIGNED, 1, 3),
+        ("before_replacing", IntentState.SIGNED, 1, 0),
+        ("before_rebroadcast", IntentState.SIGNED, 2, 0),
+        ("after_rebroadcast", IntentState.SIGNED, 2, 3),
+        ("after_receipts", IntentState.SIGNED, 1, 3),
     ],
 )
-def test_sender__killed_in_submit__carries_the_intent_out_once_after_restart(
-    bench: Bench, point: str, state: IntentState, pending: int
+def test_sender__killed__carries_each_intent_out_once_and_in_order_after_restart(
+    bench: Bench, point: str, states_on_disk: IntentState, attempts: int, pending: int
 ) -> None:
     run_and_die(bench, point)
     counted = bench.anvil.call("eth_getTransactionCount", account(3).address, "pending")
     assert int(counted, 16) == pending
     sender = bench.sender()
-    row = sender.row(killed_sender.INTENT)
-    assert row is not None and row.state is state
-    sender.turn()
-    bench.anvil.mine()
-    assert states(sender) == {killed_sender.INTENT: IntentState.MINED}
-    bench.anvil.mine()
-    assert (bench.balance(), bench.transaction_count()) == (killed_sender.VALUE_WEI, 1)
+    rows = [row_of(sender, intent) for intent in killed_sender.INTENTS]
+    assert [(row.state, len(row.attempts)) for row in rows] == [(states_on_disk, attempts)] * 3
+    found: dict[str, IntentState] = {}
+    for _ in range(3):
+        bench.pass_time(31)
+        found |= states(sender)
+        bench.anvil.mine()
+    assert found | states(sender) == dict.fromkeys(killed_sender.INTENTS, IntentState.MINED)
+    assert [row_of(sender, intent).nonce for intent in killed_sender.INTENTS] == [0, 1, 2]
+    assert (bench.balance(), bench.transaction_count()) == (sum(killed_sender.VALUES_WEI), 3)
+    assert sender.turn() == []
+
+
+def test_points__all_of_them__are_killed_at() -> None:
+    (marks,) = test_sender__killed__carries_each_intent_out_once_and_in_order_after_restart.pytestmark
+    assert [case[0] for case in marks.args[1]] == list(killed_sender.POINTS)
 
 
 def test_submit__again_after_a_crash_and_a_block__reads_nonce_too_low_as_sent(bench: Bench) -> None:
     run_and_die(bench, "after_broadcast")
     bench.anvil.mine()
     sender = bench.sender()
-    assert sender.submit(killed_sender.INTENT, pay(killed_sender.VALUE_WEI)) is IntentState.SIGNED
-    assert states(sender) == {killed_sender.INTENT: IntentState.MINED}
-    assert (bench.balance(), bench.transaction_count()) == (killed_sender.VALUE_WEI, 1)
+    intent, value = killed_sender.INTENTS[0], killed_sender.VALUES_WEI[0]
+    assert sender.submit(intent, pay(value)) is IntentState.SIGNED
+    assert states(sender) == dict.fromkeys(killed_sender.INTENTS, IntentState.MINED)
+    assert (bench.balance(), bench.transaction_count()) == (sum(killed_sender.VALUES_WEI), 3)
 
 
 def test_turn__broadcast_again__reads_already_known_as_sent(bench: Bench) -> None:
@@ -210,11 +165,6 @@ def test_turn__broadcast_again__reads_already_known_as_sent(bench: Bench) -> Non
     assert sender.turn() == []
     row = sender.row("pay")
     assert row is not None and len(row.attempts) == 1
-
-
-def raise_base_fee(anvil: Anvil, wei: int) -> None:
-    anvil.call("anvil_setNextBlockBaseFeePerGas", hex(wei))
-    anvil.mine()
 
 
 def test_turn__base_fee_above_the_offer__is_replaced_by_a_better_paid_twin(bench: Bench) -> None:
@@ -239,11 +189,13 @@ def test_turn__base_fee_above_the_offer__is_replaced_by_a_better_paid_twin(bench
 def test_turn__old_twin_is_mined_after_the_bump__counts_as_the_intent(bench: Bench) -> None:
     sender = bench.sender()
     sender.submit("pay", pay(7))
-    row = sender.row("pay")
-    assert row is not None
+    row = row_of(sender, "pay")
+    raise_base_fee(bench.anvil, 100 * 10**9)
     bench.pass_time(31)
     sender.turn()
+    assert len(row_of(sender, "pay").attempts) == 2
     bench.anvil.call("anvil_dropAllTransactions")
+    bench.anvil.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
     bench.anvil.call("eth_sendRawTransaction", "0x" + row.attempts[0].raw.hex())
     bench.anvil.mine()
     assert states(sender) == {"pay": IntentState.MINED}
@@ -254,13 +206,16 @@ def test_turn__bump_beyond_the_cap__is_reported_and_not_paid(bench: Bench) -> No
     settings = SenderSettings(bump_after_seconds=30, max_fee_cap_wei=5 * 10**9)
     sender = bench.sender(settings=settings)
     sender.submit("pay", pay(7))
+    raise_base_fee(bench.anvil, 100 * 10**9)
     for _ in range(8):
         bench.pass_time(31)
         outcomes = sender.turn()
     assert [outcome.state for outcome in outcomes] == [IntentState.SIGNED]
-    assert outcomes[0].error is not None and "the cap is 5000000000" in outcomes[0].error
-    row = sender.row("pay")
-    assert row is not None and max(attempt.max_fee_wei for attempt in row.attempts) <= 5 * 10**9
+    assert outcomes[0].error is not None and "the cap of 5000000000 wei" in outcomes[0].error
+    assert max(attempt.max_fee_wei for attempt in row_of(sender, "pay").attempts) <= 5 * 10**9
+    raise_base_fee(bench.anvil, 10**9)
+    bench.pass_time(6)
+    sender.turn()
     bench.anvil.mine()
     assert states(sender) == {"pay": IntentState.MINED}
 
@@ -280,14 +235,8 @@ def test_turn__gap_below_our_nonces__is_filled(bench: Bench) -> None:
     assert (bench.balance(), bench.transaction_count()) == (7, 2)
 
 
-def transaction_of(sender: Sender, intent: str) -> str:
-    row = sender.row(intent)
-    assert row is not None
-    return "0x" + row.attempts[-1].transaction_hash.hex()
-
-
-def test_turn__nonce_spent_by_a_stranger__takes_a_new_one(bench: Bench) -> None:
-    sender = bench.sender()
+def test_turn__nonce_spent_by_another_user_of_a_shared_key__takes_a_new_one(bench: Bench) -> None:
+    sender = bench.sender(settings=SenderSettings(shared_key=True))
     sender.submit("ours", pay(7))
     bench.anvil.call("anvil_dropAllTransactions")
     stranger = bench.sender(outbox="stranger.sqlite")
@@ -327,7 +276,7 @@ def test_turn__mined_transaction_reorganised_away_below_ours__is_sent_again(benc
     sender.submit("second", pay(10))
     sender.turn()
     bench.anvil.mine()
-    assert states(sender) == {"second": IntentState.MINED}
+    assert states(sender) == {"first": IntentState.MINED, "second": IntentState.MINED}
     assert (bench.balance(), bench.transaction_count()) == (17, 2)
 
 

@@ -41,7 +41,7 @@ from protocol.structs import (
 )
 from protocol.typed_data import Domain, hash_struct, sign
 from protocol.units import ZERO_DIGEST, Digest, JobId, LeaseId, UnitId, pack_name, parse_address, to_hex
-from tests.anvil import Deployment
+from tests.anvil import ROOT, Deployment
 
 T = TypeVar("T")
 WAIT_SECONDS = 30
@@ -228,6 +228,7 @@ class OracleProcess:
     process: "subprocess.Popen[bytes] | None" = None
     url: str = ""
     starts: int = 0
+    module: str = "oracle"
     clients: list[httpx2.Client] = field(default_factory=list, repr=False)
 
     def start(self) -> None:
@@ -236,11 +237,11 @@ class OracleProcess:
         path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self.settings.items()))
         with self.log_path.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, *WARNINGS, "-m", "oracle", "--settings", str(path)],
+                [sys.executable, *WARNINGS, "-m", self.module, "--settings", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": str(ROOT)},
             )
         until(self._listening, f"oracle listens; {self.log_path.read_text()[-2000:]}")
 
@@ -274,7 +275,9 @@ class OracleProcess:
 
 
 @contextmanager
-def run_oracle(folder: Path, deployment: Deployment, **settings: Any) -> Iterator[OracleProcess]:
+def run_oracle(
+    folder: Path, deployment: Deployment, module: str = "oracle", **settings: Any
+) -> Iterator[OracleProcess]:
     folder.mkdir(exist_ok=True)
     manifest.save(deployment.manifest, folder / "manifest.json")
     oracle = OracleProcess(
@@ -296,6 +299,7 @@ def run_oracle(folder: Path, deployment: Deployment, **settings: Any) -> Iterato
             "account_burst": 100_000,
             **settings,
         },
+        module=module,
     )
     try:
         oracle.start()

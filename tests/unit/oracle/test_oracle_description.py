@@ -11,6 +11,7 @@ import oracle.api
 import protocol.errors
 from oracle.api.batches import Batches
 from oracle.api.codes import CODES
+from oracle.quorum.examination import RefusalCode
 from oracle.store import entities
 from oracle.store.engine import Store, open_store
 from protocol import bodies
@@ -24,7 +25,7 @@ API = Path(oracle.api.__file__).parent
 NOT_OF_THE_API = {
     *("protocol_error", "rejected", "retryable", "invariant_broken", "transaction_reverted", "wrong_chain"),
     *("no_code", "unknown_event", "limit_exceeded", "transaction_underpriced", "transaction_pending"),
-    *("insufficient_funds", "service_unavailable"),
+    *("insufficient_funds", "service_unavailable", "key_contested"),
 }
 """Of the chain's side, or roots of the tree."""
 
@@ -49,6 +50,7 @@ def test_codes__every_one_that_is_sent__is_documented() -> None:
         c for c in vars(protocol.errors).values() if isinstance(c, type) and hasattr(c, "default_code")
     ]
     sent |= {c.default_code for c in classes} - NOT_OF_THE_API
+    sent |= set(RefusalCode)
     assert len(sent) > 30
     assert sent <= set(CODES)
 
