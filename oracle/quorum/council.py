@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.contracts import Quorum
-from protocol.errors import SignatureInvalid
+from protocol.errors import ChainUnavailable, ProtocolError, RpcError, SignatureInvalid
 from protocol.findings import Finding
 from protocol.structs import QuorumSignature
 from protocol.typed_data import Domain, recover
@@ -40,14 +40,24 @@ class CouncilView:
         self._quorum = quorum
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._read: tuple[float, Council] | None = None
+        self._read: tuple[float, Council | ProtocolError] | None = None
 
     def council(self) -> Council:
-        """At most `KEPT_SECONDS` old. ChainUnavailable, RpcError."""
+        """At most `KEPT_SECONDS` old, as is a failure. ChainUnavailable, RpcError."""
         with self._lock:
             if self._read is None or self._monotonic() - self._read[0] >= KEPT_SECONDS:
-                self._read = (self._monotonic(), read_council(self._quorum))
-            return self._read[1]
+                found = self._ask()
+                self._read = (self._monotonic(), found)
+            found = self._read[1]
+        if isinstance(found, ProtocolError):
+            raise found
+        return found
+
+    def _ask(self) -> Council | ProtocolError:
+        try:
+            return read_council(self._quorum)
+        except (ChainUnavailable, RpcError) as error:
+            return error
 
 
 def check_member(

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 OUTAGE = kind_of(Outage(LeaseId(bytes(32)), 0))
 PROPOSALS = 8  # of a lease that are looked at
 MAX_PATIENCE_SECONDS = 3600
+JUMP_SECONDS = 2  # of the chain's time against ours, from one block to the next
 MARKET_AGE_SECONDS = 86_400  # what is older the market does not take
 
 
@@ -64,7 +65,7 @@ class OutageProposer:
         """By this oracle's own clock, and only where the worker has ever spoken to it."""
         with self._store.read() as transaction:
             seen_at = last_seen_at(transaction, lease.terms.offer.unit_id)
-        return seen_at is not None and seen_at < self._now() - self._since_seconds
+        return seen_at is not None and seen_at < self._now() - self._since_seconds - JUMP_SECONDS
 
     def _propose(self, lease: LeaseEntry, now: int) -> None:
         standing = [

@@ -8,8 +8,10 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from protocol import link
 from protocol.accrual import ALWAYS
 from protocol.bodies import json_of
+from protocol.calls import Call
 from protocol.chain import read_block
 from protocol.findings import FINDINGS_TARGET, Finding, FindingBody
 from protocol.structs import (
@@ -27,7 +29,8 @@ from protocol.structs import (
 from protocol.typed_data import Domain, sign
 from protocol.units import ZERO_DIGEST, LeaseId, UnitId, pack_name, parse_address
 from tests.anvil import Deployment
-from tests.integration.oracle.oracle_rig import Caller, Rental
+from tests.integration.oracle.oracle_rig import Caller, OracleProcess, Rental
+from tests.integration.oracle.oracle_worker import connect_worker
 
 MEMBERS = (6, 7, 8)
 PASSWORD = "a quorum's secret"
@@ -36,20 +39,31 @@ NOT_IN_TREE = AllowedProvider(0, ())
 
 def seat_members(deployment: Deployment) -> list[LocalAccount]:
     """Three bonded and active members, two of whom decide."""
+    members = [deployment.anvil.accounts[index] for index in MEMBERS]
+    _seat(deployment, members)
+    assert deployment.quorum.active_members() == 0b111 and deployment.quorum.threshold() == 2
+    return members
+
+
+def seat_alone(deployment: Deployment, member: LocalAccount) -> None:
+    """The only member, who decides alone."""
+    _seat(deployment, [member], deployment.quorum.build_set_threshold(1))
+    assert deployment.quorum.active_members() == deployment.quorum.threshold() == 1
+
+
+def _seat(deployment: Deployment, members: list[LocalAccount], *further: Call) -> None:
     quorum, stake, anvil = deployment.quorum, deployment.stake_token, deployment.anvil
-    members = [anvil.accounts[index] for index in MEMBERS]
     names = [parse_address(member.address) for member in members]
-    anvil.send_all(deployment.owner, [(quorum.build_add_member(name, name), b"") for name in names])
+    calls = [*(quorum.build_add_member(name, name) for name in names), *further]
+    anvil.send_all(deployment.owner, [(call, b"") for call in calls])
     for index, (member, name) in enumerate(zip(members, names, strict=True)):
-        calls = (
+        calls = [
             stake.build_mint(name, 10**21),
             stake.build_approve(quorum.address, 10**21),
             quorum.build_deposit_bond(index, 100 * 10**18),
-        )
+        ]
         anvil.send_all(member, [(call, b"") for call in calls])
     anvil.advance(2)
-    assert quorum.active_members() == 0b111 and quorum.threshold() == 2
-    return members
 
 
 def keystore_of(account: LocalAccount, folder: Path) -> dict[str, str]:
@@ -59,6 +73,14 @@ def keystore_of(account: LocalAccount, folder: Path) -> dict[str, str]:
     keystore.write_text(json.dumps(Account.encrypt(account.key, PASSWORD, kdf="scrypt", iterations=2)))
     password.write_text(PASSWORD)
     return {"quorum_keystore": str(keystore), "quorum_password_file": str(password)}
+
+
+def beat_once(oracle: OracleProcess, rental: Rental, lease: LeaseId) -> None:
+    """Afterwards the oracle has heard the worker: reports are taken in order, and a receipt is answered."""
+    with connect_worker(oracle, rental) as worker:
+        worker.send(link.Heartbeat.of(rental.heartbeat(lease)))
+        unknown = rental.receipt(rental.order(rental.terms()), attempt=1)
+        assert not worker.send_receipt(unknown, fencing_token=1).accepted
 
 
 def ask(caller: Caller, finding: Finding) -> Any:

@@ -1,4 +1,4 @@
-"""A lease that was passed on, and everybody who may come and ask: each role with a key and a token."""
+"""A lease that was passed on, whose worker is gone, and everybody who may come and ask."""
 
 import time
 from collections.abc import Iterator
@@ -15,11 +15,13 @@ from eth_account.signers.local import LocalAccount
 from oracle.api.access import Role
 from protocol import evidence
 from protocol.evidence import Evidence
+from protocol.findings import FindingBody, OutageBody
 from protocol.orders import job_id
 from protocol.structs import NO_PROOF, CompletionProof, LeaseTransfer
 from protocol.typed_data import hash_struct, sign
 from protocol.units import ZERO_DIGEST, JobId, ProofHash, parse_address, to_hex
 from tests.anvil import deploy, run_anvil
+from tests.integration.oracle import oracle_quorum_rig as quorum_rig
 from tests.integration.oracle import oracle_rig as rig
 
 METRICS_TOKEN = "a token that only the operator has"
@@ -30,12 +32,16 @@ ACCOUNT_OF = {
     Role.PROVIDER: 1,
     Role.WORKER: 2,
     Role.OTHER_WORKER: 8,
+    Role.MEMBER: 4,
 }
 
 
 @dataclass(slots=True)
 class World:
-    """`orders` and `bundles` by who ordered: today's renter, and the one before."""
+    """`orders` and `bundles` by who ordered: today's renter, and the one before.
+
+    `finding`: the outage that the oracle, alone in the quorum, has found.
+    """
 
     rental: rig.Rental
     oracle: rig.OracleProcess
@@ -44,6 +50,7 @@ class World:
     orders: dict[Role, rig.SignedOrder]
     bundles: dict[Role, bytes]
     http: httpx2.Client
+    finding: FindingBody | None = None
     tokens: dict[Role, str] = field(default_factory=dict)
     quote_requests: dict[Role, str] = field(default_factory=dict)
 
@@ -129,18 +136,38 @@ def make_world(folder: Path, **settings: Any) -> Iterator[World]:
         deployment = deploy(anvil)
         rental = rig.make_rental(deployment)
         rig.make_rental(deployment, gpu=2, worker_account=ACCOUNT_OF[Role.OTHER_WORKER])
+        member = anvil.accounts[ACCOUNT_OF[Role.MEMBER]]
+        quorum_rig.seat_alone(deployment, member)
         terms = rental.terms()
         lease = rental.open(terms)
         settings = {"metrics_token_file": str(token_file), "metrics_networks": [], **settings}
+        settings |= {"outage_seconds": 1, "quorum_seconds": 0.2, **quorum_rig.keystore_of(member, folder)}
         with (
             rig.run_oracle(folder / "oracle", deployment, **settings) as oracle,
             httpx2.Client(timeout=40) as http,
         ):
             world = World(rental, oracle, terms, lease, {}, {}, http)
+            _beat_once(world)
             _order(world, Role.FORMER_RENTER)
             _transfer(world)
             _order(world, Role.RENTER)
+            anvil.call("evm_setIntervalMining", 1)
+            world.finding = rig.until(lambda: _outage(world), "the worker is found to be gone")
             yield world
+
+
+def _beat_once(world: World) -> None:
+    target = f"{world.oracle.url}/v1/leases/{to_hex(world.lease)}"
+    rig.until(lambda: world.http.get(target).status_code == 200, "the lease is indexed")
+    quorum_rig.beat_once(world.oracle, world.rental, world.lease)
+
+
+def _outage(world: World) -> FindingBody | None:
+    response = world.http.get(f"{world.oracle.url}/v1/leases/{to_hex(world.lease)}/outage")
+    if response.status_code != 200:
+        return None
+    outage, _ = OutageBody.model_validate_json(response.content).read()
+    return FindingBody.of(outage)
 
 
 def _order(world: World, role: Role) -> None:

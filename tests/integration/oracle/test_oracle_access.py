@@ -93,6 +93,9 @@ def asks(world: World, rule: Rule, owner: Role) -> Ask:
         case "/v1/orders":
             order = world.as_renter(owner).order(world.terms, secrets.randbits(40), bundle)
             return Ask("/v1/orders", OrderBody.of(world.terms, order).model_dump_json().encode())
+        case "/v1/quorum/findings":
+            assert world.finding is not None
+            return Ask(rule.path, world.finding.model_dump_json().encode())
         case "/v1/proofs/{proof_hash}/evidence":
             return Ask(f"/v1/proofs/{to_hex(proof_hash)}/evidence", evidence if rule.method == "PUT" else b"")
         case path:

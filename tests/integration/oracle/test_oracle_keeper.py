@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from oracle.keeper import Keeper
-from oracle.store.engine import Store, open_store
+from oracle.store.engine import open_store
+from oracle.store.outbox import StoreOutbox
 from oracle.watcher import Watcher
-from protocol.outbox import SqliteOutbox
+from protocol.outbox import Outbox, SqliteOutbox
 from protocol.sender import Sender, SenderSettings
 from tests.anvil import CHAIN_ID, Deployment, account
 from tests.integration.oracle import oracle_rig as rig
@@ -27,7 +28,7 @@ class Bench:
     fleet: Fleet
     keeper: Keeper
     watcher: Watcher
-    outbox: SqliteOutbox
+    outbox: Outbox
     clock: Clock
 
     def read(self) -> None:
@@ -49,14 +50,15 @@ class Bench:
 
 
 @pytest.fixture
-def bench(still_deployment: Deployment, tmp_path: Path) -> Iterator[Bench]:
+def bench(still_deployment: Deployment, tmp_path: Path, database_url: str) -> Iterator[Bench]:
+    """Whose outbox is a file beside SQLite, and in the store of PostgreSQL."""
     rental = rig.make_rental(still_deployment)
     fleet = Fleet.open(rental, LEASES)
     anvil = still_deployment.anvil
     anvil.send_all(rental.worker, [(call, b"") for call in fleet.single_calls(fleet.terms)])
     fleet.mature()
-    store: Store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    outbox, clock = SqliteOutbox(tmp_path / "outbox.sqlite"), Clock()
+    store, file, clock = open_store(database_url), SqliteOutbox(tmp_path / "outbox.sqlite"), Clock()
+    outbox = StoreOutbox(store) if store.shared else file
     clock.now = float(anvil.now())
     sender = Sender(anvil.web3, account(KEEPER), outbox, CHAIN_ID, SenderSettings(), clock)
     keeper = Keeper(
@@ -71,7 +73,7 @@ def bench(still_deployment: Deployment, tmp_path: Path) -> Iterator[Bench]:
     )
     watcher = Watcher(anvil.web3, still_deployment.manifest, store, retained_blocks=64, batch_blocks=1000)
     yield Bench(fleet, keeper, watcher, outbox, clock)
-    outbox.close()
+    file.close()
     store.close()
 
 

@@ -4,8 +4,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
 import pytest
 from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 
 from protocol import evidence, link
@@ -27,14 +30,19 @@ def state_of(caller: rig.Caller, job: JobId) -> str:
     return caller.job(job)["state"]
 
 
+def keystore_of(keeper: LocalAccount, folder: Path) -> dict[str, str]:
+    """The settings that name it."""
+    keystore, password = folder / "keeper.json", folder / "password"
+    keystore.write_text(json.dumps(Account.encrypt(keeper.key, PASSWORD, kdf="scrypt", iterations=2)))
+    password.write_text(PASSWORD + "\n")
+    return {"keystore": str(keystore), "password_file": str(password)}
+
+
 def test_oracle__job_from_order_to_settlement__proven_and_paid(
     rental: rig.Rental, tmp_path: Path, deployment: Deployment
 ) -> None:
     keeper = deployment.anvil.accounts[5]
-    keystore, password = tmp_path / "keeper.json", tmp_path / "password"
-    keystore.write_text(json.dumps(Account.encrypt(keeper.key, PASSWORD, kdf="scrypt", iterations=2)))
-    password.write_text(PASSWORD + "\n")
-    settings = {"keystore": str(keystore), "password_file": str(password), "keeper_seconds": 0.3}
+    settings = {**keystore_of(keeper, tmp_path), "keeper_seconds": 0.3}
     with rig.run_oracle(tmp_path / "oracle", deployment, **settings) as oracle:
         renter = rig.Caller(oracle, rental.domain, rental.renter)
         worker_http = rig.Caller(oracle, rental.domain, rental.worker)
@@ -71,6 +79,8 @@ def test_oracle__job_from_order_to_settlement__proven_and_paid(
             return deployment.market.lease_state(lease).status is LeaseStatus.CLOSED
 
         rig.until(closed, "the keeper closes the lease", 60)
+        assert metric(oracle, "keeper_spent_wei") > 0
+        assert metric(oracle, "keeper_contested") == metric(oracle, "outbox_held") == 0
         assert deployment.market.credit_of(rental.offer.token, rental.offer.provider) > 0
         body = rig.until(
             lambda: (b := renter("GET", f"/v1/leases/{to_hex(lease)}").json())["status"] == "closed" and b,
@@ -81,6 +91,12 @@ def test_oracle__job_from_order_to_settlement__proven_and_paid(
         )
         assert PASSWORD not in oracle.log_path.read_text()
         assert oracle.terminate() == 0
+
+
+def metric(oracle: rig.OracleProcess, name: str) -> float:
+    text = httpx2.get(f"{oracle.url}/metrics").text
+    (found,) = [family for family in text_string_to_metric_families(text) if family.name.endswith(name)]
+    return found.samples[0].value
 
 
 def prove(

@@ -3,22 +3,30 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from oracle.store.engine import open_store
+from oracle.store.tables import outbox_intents
 from protocol import link
+from protocol.findings import OutageBody
 from protocol.orders import job_id
 from protocol.signed import SignedOffer
+from protocol.structs import LeaseStatus
 from protocol.typed_data import sign
+from protocol.units import to_hex
 from tests.anvil import Deployment
+from tests.integration.oracle import oracle_quorum_rig as quorum_rig
 from tests.integration.oracle import oracle_rig as rig
 from tests.integration.oracle import oracle_worker as link_rig
 from tests.integration.oracle.oracle_rental import order_job
 from tests.integration.oracle.test_oracle_market import ask, read, taken_from
-from tests.integration.oracle.test_oracle_service import known, state_of
+from tests.integration.oracle.test_oracle_service import keystore_of, known, state_of
 from tests.postgres import Postgres
 
 DUTY_SECONDS = 1.5
@@ -165,3 +173,95 @@ def test_oracles__worker_connects_to_the_other__first_connection_ends(pair: Pair
         rig.until(
             lambda: here("GET", "/v1/offers").json()["offers"][0]["worker_connected"], "seen by the first"
         )
+
+
+@contextmanager
+def run_pair(
+    deployment: Deployment, folder: Path, duties: set[str], **settings: Any
+) -> Iterator[tuple[rig.OracleProcess, rig.OracleProcess]]:
+    """The first has these duties."""
+    with ExitStack() as stack:
+        first = stack.enter_context(rig.run_oracle(folder / "first", deployment, **settings))
+        rig.until(lambda: taken(first) >= duties, "the first takes its duties")
+        yield first, stack.enter_context(rig.run_oracle(folder / "second", deployment, **settings))
+
+
+def test_oracles__keeper_killed_with_a_transaction_under_way__other_brings_it_to_its_end_and_goes_on(
+    deployment: Deployment, tmp_path: Path, postgres: Postgres
+) -> None:
+    rental, anvil, keeper = rig.make_rental(deployment), deployment.anvil, deployment.anvil.accounts[5]
+    settings = {
+        **keystore_of(keeper, tmp_path),
+        "database_url": postgres.new_database(),
+        "duty_seconds": DUTY_SECONDS,
+        "keeper_seconds": 0.2,
+    }
+
+    def closes(terms: rig.Terms) -> bool:
+        return deployment.market.lease_state(rig.lease_id(rental.domain, terms)).status is LeaseStatus.CLOSED
+
+    def sent(tag: str) -> int:
+        return int(anvil.call("eth_getTransactionCount", keeper.address, tag), 16)
+
+    with run_pair(deployment, tmp_path, {"keeper", "watcher"}, **settings) as (first, second):
+        terms = over(rental, salt=1)
+        rig.until(lambda: sent("pending") == 1, "the first closes the lease")
+        first.kill()
+        rig.until(lambda: "keeper" in taken(second), "the second takes over")
+        anvil.mine()
+        assert closes(terms)
+        rig.until(lambda: second.lines("transaction"), "and hears what became of it")
+        following = over(rental, salt=2)
+        rig.until(lambda: sent("pending") == 2, "the second closes the next one")
+        anvil.mine()
+        assert closes(following) and sent("latest") == 2
+        rig.until(lambda: len(second.lines("transaction")) == 2, "both are settled")
+        assert not second.lines("key_contested")
+    with closing(open_store(settings["database_url"])) as store, store.read() as transaction:
+        query = select(outbox_intents.c.nonce, outbox_intents.c.state).order_by(outbox_intents.c.nonce)
+        assert transaction.execute(query).all() == [(0, "mined"), (1, "mined")]
+
+
+def over(rental: rig.Rental, salt: int) -> rig.Terms:
+    """A lease that nobody served, and that can be closed."""
+    rental.deployment.anvil.mine()
+    terms = rental.terms(seconds=2, salt=salt)
+    rental.open(terms)
+    rental.deployment.anvil.advance(30)
+    return terms
+
+
+def test_oracles__of_one_member_of_the_quorum__one_proposes_and_both_answer(
+    deployment: Deployment, tmp_path: Path, postgres: Postgres
+) -> None:
+    rental, member = rig.make_rental(deployment), deployment.anvil.accounts[quorum_rig.MEMBERS[0]]
+    quorum_rig.seat_alone(deployment, member)
+    settings = {
+        **quorum_rig.keystore_of(member, tmp_path),
+        "database_url": postgres.new_database(),
+        "outage_seconds": 1,
+        "quorum_seconds": 0.2,
+    }
+    lease = rental.open(rental.terms())
+    deployment.anvil.call("evm_setIntervalMining", 1)
+    target = f"/v1/leases/{to_hex(lease)}"
+
+    def answers(oracle: rig.OracleProcess, path: str) -> bytes | None:
+        response = rig.Caller(oracle, rental.domain, member)("GET", path)
+        return response.content if response.status_code == 200 else None
+
+    with run_pair(deployment, tmp_path, {"quorum", "watcher"}, **settings) as (first, second):
+        rig.until(lambda: answers(second, target), "the lease is indexed")
+        quorum_rig.beat_once(second, rental, lease)
+        found = rig.until(lambda: answers(second, f"{target}/outage"), "the worker is found to be gone")
+        assert answers(first, f"{target}/outage") == found
+        outage, (signature,) = OutageBody.model_validate_json(found).read()
+        for oracle in (first, second):
+            given = quorum_rig.ask(rig.Caller(oracle, rental.domain, member), outage).json()["signature"]
+            assert given == to_hex(signature.signature)
+        later = quorum_rig.ask(
+            rig.Caller(second, rental.domain, member), rig.replace(outage, since=outage.since + 1)
+        )
+        assert later.status_code == 200, later.text
+        assert (len(first.lines("finding_signed")), len(second.lines("finding_signed"))) == (1, 1)
+        assert "quorum" not in taken(second)

@@ -3,10 +3,12 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from web3 import Web3
 
 from oracle.quorum.collector import Collector, decisive
 from oracle.quorum.council import Council, CouncilView, check_member, read_council
@@ -18,7 +20,8 @@ from oracle.store import findings, receipts
 from oracle.store.engine import Store, open_store
 from oracle.watcher import Watcher
 from protocol.bodies import ErrorBody
-from protocol.errors import ServiceUnavailable, SignatureInvalid
+from protocol.contracts import Quorum
+from protocol.errors import ChainUnavailable, ServiceUnavailable, SignatureInvalid
 from protocol.findings import Finding
 from protocol.structs import Outage, QuorumSignature, Terms
 from protocol.typed_data import digest, hash_struct, recover, sign
@@ -44,9 +47,9 @@ class Seat:
     signer: QuorumSigner
 
     @classmethod
-    def take(cls, rental: rig.Rental, folder: Path, clock: Clock, index: int) -> "Seat":
+    def take(cls, rental: rig.Rental, database_url: str, clock: Clock, index: int) -> "Seat":
         deployment = rental.deployment
-        store = open_store(f"sqlite:///{folder / f'{index}.sqlite'}")
+        store = open_store(database_url)
         watcher = Watcher(
             deployment.anvil.web3, deployment.manifest, store, retained_blocks=64, batch_blocks=1000
         )
@@ -93,6 +96,8 @@ class Table:
     lease: LeaseId
     clock: Clock
     seats: list[Seat]
+    database_url: str
+    """Of the first seat."""
 
     def pass_time(self, seconds: int) -> int:
         anvil = self.rental.deployment.anvil
@@ -104,15 +109,16 @@ class Table:
 
 
 @pytest.fixture
-def table(still_deployment: Deployment, tmp_path: Path) -> Iterator[Table]:
+def table(still_deployment: Deployment, tmp_path: Path, database_url: str) -> Iterator[Table]:
     rental = rig.make_rental(still_deployment)
     quorum_rig.seat_members(still_deployment)
     terms = rental.terms(seconds=3 * 86_400)
     lease = rental.open(terms)
     clock = Clock()
     clock.now = float(still_deployment.anvil.now())
-    seats = [Seat.take(rental, tmp_path, clock, index) for index in range(3)]
-    made = Table(rental, terms, lease, clock, seats)
+    urls = [database_url, *(f"sqlite:///{tmp_path / f'{index}.sqlite'}" for index in (1, 2))]
+    seats = [Seat.take(rental, url, clock, index) for index, url in enumerate(urls)]
+    made = Table(rental, terms, lease, clock, seats, database_url)
     made.pass_time(10)
     yield made
     for seat in seats:
@@ -161,6 +167,36 @@ def test_sign__again_and_again__is_the_same_until_the_worker_is_back(table: Tabl
     assert seat.signer.sign(first) == signature  # it stands: what is later reaches less far back
     seat.hear(table.lease)
     assert seat.code(first) is seat.code(second) is RefusalCode.HEARTBEAT_SEEN
+
+
+def test_sign__another_process_of_the_signer_is_faster__examined_again_and_both_are_kept(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seat = table.seats[0]
+    seat.hear(table.lease)
+    now = table.pass_time(3 * OUTAGE_SECONDS)
+    times = [now - 2 * OUTAGE_SECONDS + shift for shift in (0, 5, 10, 15)]
+    first, second, third, fourth = (Outage(table.lease, since) for since in times)
+    examine, meanwhile = seat.examiner.refusal, [first]
+    with closing(open_store(table.database_url)) as store:
+        other = QuorumSigner(
+            seat.signer._account, seat.signer.domain, store, seat.signer._examiners, seat.signer._now
+        )
+
+        def refusal(outage: Outage) -> Refusal | None:
+            if meanwhile and outage not in meanwhile:
+                assert isinstance(other.sign(meanwhile[0]), bytes)
+                meanwhile.pop(0)
+            return examine(outage)
+
+        monkeypatch.setattr(seat.examiner, "refusal", refusal)
+        assert isinstance(seat.signer.sign(second), bytes)
+        meanwhile.append(fourth)
+        assert seat.code(third) is RefusalCode.CONTRADICTION  # to the fourth
+    with seat.store.read() as transaction:
+        last = findings.last_statement(transaction, "outage", table.lease)
+        assert last is not None and (last.number, last.digest) == (2, digest(seat.signer.domain, fourth))
+        assert findings.get_statement(transaction, digest(seat.signer.domain, third)) is None
 
 
 def test_sign__lease_closed_on_the_chain_but_not_in_the_store__is_refused(table: Table) -> None:
@@ -298,6 +334,26 @@ def test_council_view__asked_often__asks_the_node_now_and_then(table: Table) -> 
     assert len(view.council().members) == 3
     passed[0] += 2
     assert len(view.council().members) == 2
+
+
+def test_council_view__node_gone__says_so_at_once_to_all_but_the_first(table: Table) -> None:
+    passed = [0.0]
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections, and never answers
+        provider = Web3.HTTPProvider(
+            f"http://127.0.0.1:{listener.getsockname()[1]}",
+            request_kwargs={"timeout": 0.3},
+            exception_retry_configuration=None,
+        )
+        quorum = Quorum(Web3(provider), table.rental.deployment.quorum.address)
+        view = CouncilView(quorum, lambda: passed[0])
+        began = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(ChainUnavailable):
+                view.council()
+        assert time.monotonic() - began < 2
+    view._quorum = table.rental.deployment.quorum
+    passed[0] += 2
+    assert len(view.council().members) == 3
 
 
 def test_collect__peer_that_never_answers__is_not_waited_for(table: Table) -> None:
