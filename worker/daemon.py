@@ -23,7 +23,7 @@ from protocol.errors import BadInput, RejectedError, RetryableError, WrongChain
 from protocol.keccak import keccak256
 from protocol.manifest import DeploymentManifest
 from protocol.outbox import SqliteOutbox
-from protocol.sender import Sender
+from protocol.sender import Sender, SenderSettings
 from protocol.typed_data import Domain
 from protocol.units import parse_address, to_hex
 from worker.agent import Agent
@@ -138,7 +138,8 @@ class _Worker:
         )
         stack.callback(artifacts.close)
         book = LeaseBook(web3, deployment, self._domain, settings.unit, journal)
-        sender = Sender(web3, account, outbox, settings.chain_id)
+        # Its operator may move coins with the key meanwhile: that must not end its work.
+        sender = Sender(web3, account, outbox, settings.chain_id, SenderSettings(shared_key=True))
         self._agent = Agent(self._host(journal, sandbox, artifacts, book, found), time.monotonic)
         self._link = OracleLink(
             str(settings.oracle_url),

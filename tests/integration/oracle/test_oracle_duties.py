@@ -13,8 +13,12 @@ from sqlalchemy import select
 
 from oracle.duties import Duty
 from oracle.store.engine import Store, open_store
+from oracle.store.outbox import StoreOutbox
 from oracle.store.tables import duties, request_nonces
+from protocol.calls import Call
 from protocol.errors import DutyLost
+from protocol.outbox import Reservation
+from protocol.units import address_of
 from tests.integration.oracle import oracle_rig as rig
 from tests.postgres import Postgres
 
@@ -131,3 +135,21 @@ def test_duty__store_of_one_oracle__always_held(tmp_path: rig.Path) -> None:
     assert duty.hold()
     assert duty.store is store
     store.close()
+
+
+def test_outbox__of_an_oracle_off_duty__is_read_and_not_written(store: Store) -> None:
+    first, second = (Duty(store, "keeper", holder, 60) for holder in ("first", "second"))
+    own, other = StoreOutbox(first.store), StoreOutbox(second.store)
+    for outbox in (own, other):
+        outbox.bind(bytes(32))
+    calls = [Reservation(name, Call(address_of(bytes(20)), b""), 21_000) for name in ("a", "b")]
+    assert first.hold() and not second.hold()
+    rows = own.reserve(calls[:1], 0)
+    with pytest.raises(DutyLost):
+        other.reserve(calls[1:], 0)
+    assert other.list_unconfirmed() == rows
+    first.give_up()
+    assert second.hold()
+    with pytest.raises(DutyLost):
+        own.move("a", 7)
+    assert [row.nonce for row in other.reserve(calls, 0)] == [0, 1]
