@@ -57,12 +57,16 @@ def _batch(provider: Asking, method: str, params: Sequence[Sequence[Any]]) -> li
         raise ChainUnavailable(f"{method}, batch: {type(error).__name__}") from error
     if not isinstance(answers, list):
         return None
-    found = cast(list[Any], answers)
-    # They come in any order, and are told apart by their ids alone.
-    numbers = {each.get("id") for each in found} - {None}
-    if not len(numbers) == len(found) == len(params):
-        raise ChainUnavailable(f"{method}: expected {len(params)} answers, got {len(numbers)} with an id")
-    return [_result(method, answer) for answer in found]
+    # They come in any order, and are told apart by their ids alone, which ascend with the calls.
+    by_id = {_id_of(each): each for each in cast(list[object], answers)}
+    if None in by_id or not len(by_id) == len(cast(list[object], answers)) == len(params):
+        raise ChainUnavailable(f"{method}: expected {len(params)} answers, each with the id of its call")
+    return [_result(method, answer) for _, answer in sorted(by_id.items())]
+
+
+def _id_of(answer: object) -> int | None:
+    found = cast(dict[str, object], answer).get("id") if isinstance(answer, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _result(method: str, answer: Any) -> Any:

@@ -1,10 +1,10 @@
 """Event GpusAttested of OracleQuorum: which units' GPUs were found real, how fast, until when."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from protocol import events
+from protocol.ledger.replacing import replace
 from protocol.ledger.state import Changes, FindingEntry, Handler, LedgerState, broken, expect, unit_id_of
 from protocol.units import UnitId
 

@@ -3,18 +3,21 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from web3 import HTTPProvider, Web3
-from web3.types import RPCEndpoint, RPCResponse
+from web3 import Web3
 
 from protocol.calls import Call
 from protocol.chain import rpc
+from protocol.endpoint import Endpoint
 from protocol.outbox import SqliteOutbox
 from protocol.sender import Intent, Sender
 from protocol.units import parse_address
 from tests.anvil import CHAIN_ID, account
+
+T = TypeVar("T")
 
 SENDER_INDEX = 3
 VALUES_WEI = (1, 20, 300)
@@ -39,22 +42,16 @@ AFTER = {
 }
 
 
-class DyingProvider(HTTPProvider):
+class DyingProvider(Endpoint):
     """Kills its own process before or after the request that the point names."""
 
     point = ""
 
-    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+    def ask(self, method: str, body: bytes, read: Callable[[bytes], T]) -> T:
         self._die(BEFORE, method)
-        response = super().make_request(method, params)
+        answer = super().ask(method, body, read)
         self._die(AFTER, method)
-        return response
-
-    def make_batch_request(self, batch_requests: list[tuple[RPCEndpoint, Any]]) -> Any:
-        self._die(BEFORE, batch_requests[0][0])
-        response = super().make_batch_request(batch_requests)
-        self._die(AFTER, batch_requests[0][0])
-        return response
+        return answer
 
     def _die(self, points: dict[str, str], method: str) -> None:
         if points.get(self.point) == method:
@@ -69,7 +66,7 @@ class Clock:
 
 
 def main(rpc_url: str, outbox: str, to: str, point: str) -> None:
-    provider, clock = DyingProvider(rpc_url), Clock()
+    provider, clock = DyingProvider(rpc_url, timeout_seconds=10), Clock()
     sender = Sender(Web3(provider), account(SENDER_INDEX), SqliteOutbox(Path(outbox)), CHAIN_ID, clock=clock)
     target = parse_address(to)
     calls = [Intent(name, Call(target, b"", value)) for name, value in zip(INTENTS, VALUES_WEI, strict=True)]

@@ -8,9 +8,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 
 from protocol.batch import MAX_CALLS, MAX_CHARACTERS, rpc_each
+from protocol.endpoint import Endpoint
 from protocol.errors import ChainUnavailable, RpcError
 from tests.anvil import Anvil, account
 
@@ -38,10 +39,11 @@ def node(answer: Answer) -> Iterator[tuple[Web3, list[Any]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        provider = HTTPProvider(f"http://127.0.0.1:{server.server_port}", exception_retry_configuration=None)
+        endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}", timeout_seconds=10)
         try:
-            yield Web3(provider), asked
+            yield Web3(endpoint), asked
         finally:
+            endpoint.close()
             server.shutdown()
             thread.join()
 
@@ -86,7 +88,6 @@ def without_ids(request: Any) -> Any:
     return [{**echo(each), "id": None} for each in request]
 
 
-@pytest.mark.filterwarnings("ignore:Received batch response with missing")  # web3's own, which goes on
 @pytest.mark.parametrize(
     "answer",
     [
