@@ -28,6 +28,7 @@ from oracle.store.engine import Store, Transaction
 from oracle.store.jobs import JobEntry
 from oracle.store.receipts import StoredReceipt
 from protocol import link
+from protocol.sealing import is_sealed
 from protocol.signed import SignedReceipt
 from protocol.structs import JobReceipt
 from protocol.typed_data import Domain, check_signature, digest
@@ -189,9 +190,11 @@ class Intake:
             return "spec_mismatch"
         if receipt.input_digest != job.signed_order.spec.bundle_digest:
             return "input_mismatch"
+        if is_sealed(order.bundle) and signed.artifacts and not signed.sealed:
+            return "artifacts_not_sealed"
         if not _output_matches(receipt, signed) or receipt.finished_at < receipt.started_at:
             return "receipt_inconsistent"
-        digests = set(signed.artifacts.values())
+        digests = set(signed.stored.values())
         if len(artifacts.owned_sizes(transaction, digests, reporter.worker)) != len(digests):
             return "artifact_missing"
         return None
@@ -204,7 +207,7 @@ class Intake:
         receipts.insert_receipt(
             transaction, job_id, StoredReceipt(signed, receipt_digest, fencing_token), now
         )
-        artifacts.use_artifacts(transaction, job_id, signed.artifacts)
+        artifacts.use_artifacts(transaction, job_id, signed.stored)
         attempts.set_attempt_state(transaction, fencing_token, AttemptState.FINISHED, now)
         outcome = receipt.outcome.name.lower()
         jobs.set_job_state(transaction, job_id, JobState.FINISHED, now, outcome=outcome)

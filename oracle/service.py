@@ -22,13 +22,14 @@ from oracle.api.application import build_application
 from oracle.api.doors import Doors, is_reachable, read_token_digest
 from oracle.api.limits import Buckets, Streams
 from oracle.api.services import Services
-from oracle.artifacts import ArtifactFolder
+from oracle.artifact_places import open_artifacts, quotas_of
+from oracle.artifacts import Staging
 from oracle.book import Book
 from oracle.clock import wall_now
 from oracle.dispatcher import Dispatcher, Rules
 from oracle.duties import Duty, on_duty
 from oracle.heads import Heads
-from oracle.housekeeping import tidy
+from oracle.housekeeping import Housekeeper, Retention
 from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.keeping import Keeping, open_keeping
@@ -37,12 +38,14 @@ from oracle.loops import Loop, Shutdown
 from oracle.neighbours import Neighbours
 from oracle.quorum.office import Office, open_office
 from oracle.quotes import Limits, Quotes
+from oracle.readers import load_readers
 from oracle.refolding import refresh_rows
 from oracle.server import Server, listen, server_config
 from oracle.settings import Settings
 from oracle.signin import check_signature
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, Transaction, open_store
+from oracle.uploads import Uploads
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
 from oracle.whereabouts import Whereabouts
@@ -239,13 +242,17 @@ def _services(
         wake_dispatcher=wake_dispatcher,
         wake_readers=wakeups.wake,
     )
+    artifacts, staging = open_artifacts(settings), Staging(settings.data_dir / "artifacts" / "incoming")
     return Services(
         settings=settings,
         manifest=manifest,
         domain=domain,
         store=ground.store,
-        artifacts=ArtifactFolder(settings.data_dir / "artifacts"),
+        artifacts=artifacts,
+        staging=staging,
+        incoming=Uploads(ground.store, staging, artifacts, quotas_of(settings), wall_now),
         logs=logs,
+        readers=load_readers(settings.readers_file, domain),
         intake=intake,
         book=book,
         quotes=_quotes(ground, book, links, wakeups, wake_dispatcher),
@@ -335,16 +342,12 @@ def _rules(ground: Ground) -> Rules:
 def _housekeeping(ground: Ground, services: Services, shutdown: Shutdown) -> Loop:
     settings, duty = services.settings, ground.duty("housekeeping")
 
-    def turn() -> bool:
-        return tidy(
-            duty.store,
-            services.artifacts,
-            services.artifact_lock,
-            services.now,
-            settings.unused_artifact_seconds,
-        )
-
-    return Loop("housekeeping", on_duty(duty, turn), settings.housekeeping_seconds, shutdown)
+    kept = Retention(
+        settings.unused_artifact_seconds, settings.upload_expiry_seconds, settings.stray_sweep_seconds
+    )
+    housekeeper = Housekeeper(duty.store, services.artifacts, services.incoming, services.now, kept)
+    turn = on_duty(duty, housekeeper.turn, housekeeper.end_idle_uploads)
+    return Loop("housekeeping", turn, settings.housekeeping_seconds, shutdown)
 
 
 def _keeping(ground: Ground, shutdown: Shutdown) -> Keeping | None:

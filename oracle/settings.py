@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     quorum_password_file: Path | None = None
     quorum_peers: tuple[Annotated[str, Field(pattern="^https?://")], ...] = ()
     """URLs of the other members' oracles."""
+    readers_file: Path | None = None
+    """JSON list of what `gpgpu audit reader` prints: who may read TRACED and EXACT jobs that are sealed."""
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
     confirmations: Annotated[int, Field(ge=0, le=10_000)] = 2
@@ -120,8 +122,22 @@ class Settings(BaseSettings):
     """Together, for those accounts: keys cost nothing, disks do."""
     max_uploads: Positive = 16
     upload_idle_seconds: PositiveSeconds = 30.0
+    """Without a byte of a request's body."""
+    upload_expiry_seconds: Positive = 86_400
+    """Without a piece of a resumable upload."""
+    upload_piece_bytes: Positive = 16 * MIB
+    max_account_uploads: Positive = 64
+    artifact_url: str = ""
+    """Such as s3://BUCKET/PREFIX. Empty: `artifacts` in `data_dir`, which other oracles do not see."""
+    artifact_endpoint: str = ""
+    """URL of an object store that is not Amazon's."""
+    artifact_key: SecretStr | None = None
+    artifact_secret: SecretStr | None = None
+    """None: as AWS's own tools find their credentials, in the environment or of the machine's role."""
     housekeeping_seconds: PositiveSeconds = 60.0
     unused_artifact_seconds: Positive = 7 * 86_400
+    """How long artifacts stay after the last upload, job, proof or dispute that needs them."""
+    stray_sweep_seconds: Positive = 86_400
     max_orders_before_lease: Positive = 256
     """For each renter, orders whose lease is not indexed yet."""
     max_orders_before_lease_total: Positive = 10_000
@@ -141,6 +157,8 @@ class Settings(BaseSettings):
             raise ValueError("quorum_keystore and quorum_password_file are given together or not at all")
         if self.quorum_peers and self.quorum_keystore is None:
             raise ValueError("quorum_peers are asked with the key of quorum_keystore, none is given")
+        if (self.artifact_key is None) != (self.artifact_secret is None):
+            raise ValueError("artifact_key and artifact_secret are given together or not at all")
         if self.database_url and not self.database_url.startswith(DATABASES):
             scheme = self.database_url.split(":")[0]
             raise ValueError(f"database_url: expected one of {', '.join(DATABASES)}, got {scheme!r}")

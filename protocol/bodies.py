@@ -17,11 +17,13 @@ from pydantic import (
 from protocol import schemas, structs
 from protocol.errors import BadInput, ProtocolError
 from protocol.manifest import DeploymentManifest
+from protocol.readers import ReaderKey, ReaderRole
 from protocol.signed import SignedOrder, SignedReceipt
 from protocol.units import hex_bytes, parse_address
 
 T = TypeVar("T")
 
+JobClassName = Literal["OPAQUE", "EXACT", "TRACED"]
 JobState = Literal["waiting", "queued", "assigned", "running", "finished", "proven", "expired", "abandoned"]
 
 
@@ -81,6 +83,22 @@ ReceiptField = Annotated[
                 "receipt": schemas.struct_schema("JobReceipt"),
                 "signature": schemas.hex_schema(65),
                 "artifacts": {"type": "object", "additionalProperties": schemas.SHA256},
+            },
+            {"sealed": {"type": "object", "additionalProperties": schemas.SHA256}},
+        )
+    ),
+]
+ReaderKeyField = Annotated[
+    ReaderKey,
+    _reads(ReaderKey, ReaderKey.from_json),
+    PlainSerializer(ReaderKey.to_json),
+    WithJsonSchema(
+        schemas.object_schema(
+            {
+                "role": {"type": "string", "enum": [role.value for role in ReaderRole]},
+                "account": schemas.ADDRESS,
+                "key": schemas.hex_schema(32),
+                "signature": schemas.hex_schema(65),
             }
         )
     ),
@@ -263,7 +281,10 @@ class OrderBody(Body):
 
 
 class JobBody(Body):
-    """`attempt` is zero before the first; `receipt` and `proof_hash` are None until there are some."""
+    """`attempt` is zero before the first; `receipt` and `proof_hash` are None until there are some.
+
+    `checked_as`: OPAQUE also for another class of job, where it is sealed and no verifier can read it.
+    """
 
     job_id: HashField
     lease_id: HashField
@@ -271,6 +292,7 @@ class JobBody(Body):
     detail: str
     order: OrderField
     spec: SpecField
+    checked_as: JobClassName
     attempt: Natural
     created_at: Natural
     updated_at: Natural
@@ -285,10 +307,14 @@ class JobsBody(Body):
 
 
 class LogsBody(Body):
-    """Bytes [offset, next_offset) of a job's log in base64; `complete` where no more will come."""
+    """Bytes [offset, next_offset) of a job's log in base64; `complete` where no more will come.
+
+    The log of attempt i + 1 begins at `attempt_offsets[i]`. A sealed order's is sent as `worker.logs` says.
+    """
 
     offset: Natural
     next_offset: Natural
+    attempt_offsets: tuple[Natural, ...]
     data: str
     complete: bool
 
@@ -313,6 +339,12 @@ class EndBody(Body):
     """The last event of a stream: nothing will follow, whoever connects again."""
 
     state: str
+
+
+class ReadersBody(Body):
+    """Keys that jobs which can be checked are sealed to, besides those of their parties."""
+
+    readers: tuple[ReaderKeyField, ...]
 
 
 class ArtifactBody(Body):

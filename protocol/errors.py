@@ -4,6 +4,7 @@ ProtocolError(code, message)
 ├── RejectedError                 the same call fails again: never retry
 │   ├── BadInput                  malformed or out of range
 │   ├── DigestMismatch            bytes are not those that were named
+│   ├── SealBroken                a sealed artifact was altered, cut, or is for another reader
 │   ├── SignatureInvalid          not signed by whom it must be, or malleable
 │   ├── WrongChain                the node serves another chain
 │   ├── NoCode                    no contract at the address
@@ -62,6 +63,10 @@ class BadInput(RejectedError):
 
 class DigestMismatch(RejectedError):
     default_code = "digest_mismatch"
+
+
+class SealBroken(RejectedError):
+    default_code = "seal_broken"
 
 
 class SignatureInvalid(RejectedError):

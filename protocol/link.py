@@ -197,16 +197,24 @@ class Receipt(Message, frozen=True, tag="receipt"):
     receipt: Json
     signature: Signature
     artifacts: dict[Name, Name]
+    sealed: dict[Name, Name]
     fencing_token: Positive
 
     @classmethod
     def of(cls, signed: SignedReceipt, fencing_token: int) -> "Receipt":
-        return cls(**signed.to_json(), fencing_token=fencing_token)
+        data = signed.to_json()
+        return cls(
+            receipt=data["receipt"],
+            signature=data["signature"],
+            artifacts=data["artifacts"],
+            sealed=data.get("sealed", {}),
+            fencing_token=fencing_token,
+        )
 
     def read(self) -> SignedReceipt:
         """BadInput where it is malformed; the signature is not checked."""
         data = {"receipt": self.receipt, "signature": self.signature, "artifacts": self.artifacts}
-        return SignedReceipt.from_json(data)
+        return SignedReceipt.from_json(data | ({"sealed": self.sealed} if self.sealed else {}))
 
 
 class ReceiptAck(Message, frozen=True, tag="receipt_ack"):

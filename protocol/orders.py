@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from protocol.abi import canonical_type, struct_fields
 from protocol.abi_bytes import abi_encode
-from protocol.errors import DigestMismatch, SignatureInvalid
+from protocol.errors import BadInput, DigestMismatch, SignatureInvalid
 from protocol.keccak import keccak256
-from protocol.structs import JobOrder, JobSpec, LeaseTerms, Terms, abi_tuple
+from protocol.sealing import is_sealed
+from protocol.structs import NO_ARTIFACT, JobOrder, JobSpec, LeaseTerms, Terms, abi_tuple
 from protocol.typed_data import Domain, digest, hash_struct, recover
 from protocol.units import ZERO_BYTES32, ZERO_DIGEST, Address, Digest, JobId, LeaseId, to_hex
 
@@ -46,7 +47,7 @@ def check_order(
     spec: JobSpec,
     renters: Sequence[Address] | None = None,
 ) -> JobId:
-    """The job's id, where the order is sound: DigestMismatch or SignatureInvalid otherwise.
+    """The job's id, where the order is sound: DigestMismatch, BadInput or SignatureInvalid otherwise.
 
     `renters` are those who may order; None: the one of the terms, whose lease was never transferred.
     Says nothing of time: whether the lease runs and the order's deadline has passed is for the caller.
@@ -55,6 +56,8 @@ def check_order(
     _equal("order's spec digest", hash_struct(spec), order.spec_digest)
     _equal("order's bundle", spec.bundle_digest, order.bundle.plaintext_digest)
     _equal("order's data", spec.data_root, order.data.plaintext_digest)
+    if is_sealed(order.bundle) != is_sealed(order.data) and order.data != NO_ARTIFACT:
+        raise BadInput("order: expected bundle and data sealed both, or neither")
     allowed = (terms.renter,) if renters is None else renters
     if signature is not None:
         _signed_by_any(domain, order, signature, allowed)

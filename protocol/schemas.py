@@ -19,11 +19,11 @@ def hex_schema(size_bytes: int | None = None) -> Schema:
     return {"type": "string", "pattern": f"^0x([0-9a-f]{{2}}){count}$"}
 
 
-def object_schema(properties: dict[str, Schema]) -> Schema:
-    """Exactly these keys."""
+def object_schema(properties: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    """Exactly these keys, and perhaps the optional ones."""
     return {
         "type": "object",
-        "properties": properties,
+        "properties": properties | (optional or {}),
         "required": list(properties),
         "additionalProperties": False,
     }

@@ -21,26 +21,43 @@ _OFFER_SIGNATURE: Final = re.compile(rf"0x(?:[0-9a-f]{{2}}){{1,{MAX_OFFER_SIGNAT
 
 @dataclass(frozen=True, slots=True)
 class SignedReceipt:
-    """A worker's receipt and the SHA-256 of what it names: "output", "trace", "log", "checkpoint/<index>"."""
+    """A worker's receipt and the SHA-256 of what it names: "output", "trace", "log", "checkpoint/<index>".
+
+    `artifacts` are of plaintexts; `sealed` are of the ciphertexts that the oracle has, of all or of none.
+    """
 
     receipt: JobReceipt
     signature: bytes
     artifacts: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
+    sealed: Mapping[str, Digest] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def stored(self) -> Mapping[str, Digest]:
+        """What lies in the store, by its name."""
+        return self.sealed or self.artifacts
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        document = {
             "receipt": to_json(self.receipt),
             "signature": to_hex(self.signature),
-            "artifacts": {name: digest.hex() for name, digest in sorted(self.artifacts.items())},
+            "artifacts": _hex_of(self.artifacts),
         }
+        return document | ({"sealed": _hex_of(self.sealed)} if self.sealed else {})
 
     @classmethod
     def from_json(cls, data: object) -> "SignedReceipt":
-        found = exact_keys(data, ("receipt", "signature", "artifacts"), "SignedReceipt")
+        keys = ("receipt", "signature", "artifacts")
+        is_sealed = isinstance(data, dict) and "sealed" in cast(dict[str, object], data)
+        found = exact_keys(cast(object, data), (*keys, "sealed") if is_sealed else keys, "SignedReceipt")
+        artifacts = _artifacts(found["artifacts"])
+        sealed = _artifacts(found["sealed"]) if is_sealed else {}
+        if is_sealed and (not sealed or sealed.keys() != artifacts.keys()):
+            raise BadInput("SignedReceipt.sealed: expected a ciphertext of each artifact, or no such key")
         return cls(
             from_json(JobReceipt, found["receipt"]),
             _signature(found["signature"], "SignedReceipt.signature"),
-            MappingProxyType(_artifacts(found["artifacts"])),
+            MappingProxyType(artifacts),
+            MappingProxyType(sealed),
         )
 
 
@@ -106,6 +123,10 @@ class SignedOffer:
         if not isinstance(signature, str) or not _OFFER_SIGNATURE.fullmatch(signature):
             raise BadInput(f"SignedOffer: expected a signature in 0x hex, got {shorten(signature)}")
         return cls(from_json(Offer, found["offer"]), bytes.fromhex(signature[2:]))
+
+
+def _hex_of(digests: Mapping[str, Digest]) -> dict[str, str]:
+    return {name: digest.hex() for name, digest in sorted(digests.items())}
 
 
 def _signature(data: object, subject: str) -> bytes:

@@ -34,27 +34,46 @@ def cli() -> None:
     show_envvar=True,
     help="Where to fetch evidence, and reputations to compare; artifacts too where --keystore is a party's.",
 )
+@click.option(
+    "--reader-key",
+    "reader_files",
+    type=options.FILE,
+    multiple=True,
+    help="Key file of a reader of sealed jobs, as `gpgpu audit reader` makes it; repeatable.",
+)
 @click.option("--from-block", type=click.IntRange(0), help="Default: where the deployment begins.")
 @click.option(
     "--to-block", type=click.IntRange(0), help="Audit the state after this block. Default: the head."
 )
 @together(*options.connection, options.keystore, options.password_file, options.as_json)
 def replay(
-    artifacts: Path | None, from_block: int | None, to_block: int | None, as_json: bool, **given: Any
+    artifacts: Path | None,
+    reader_files: tuple[Path, ...],
+    from_block: int | None,
+    to_block: int | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Rebuild everything from the logs and compare it with the chain, the evidence and the artifacts.
+
+    Sealed artifacts are read with --reader-key, and as a renter with --keystore; what cannot be read is
+    listed.
 
     Exit code 1 where anything differs.
     """
     from protocol.chain import connect
     from scripts.audit.replay import Scope
     from scripts.audit.replay import replay as audit
+    from scripts.client.reader_files import read_reader_key
 
     with ExitStack() as stack:
         session = stack.enter_context(Session(given))
         source, with_artifacts = _source(stack, session, artifacts, given)
+        keys = tuple(read_reader_key(path) for path in reader_files)
+        if given["keystore"] is not None:
+            keys = (*keys, *session.opener.keys)
         said = None if given["oracle_url"] is None else session.oracle.reputations
-        scope = Scope(from_block, to_block, source, with_artifacts, said)
+        scope = Scope(from_block, to_block, source, with_artifacts, keys, said)
         # Not the checked connection of the other commands: code that differs is a finding here.
         web3 = connect(given["rpc_url"], session.manifest.chain_id)
         report = audit(web3, session.manifest, scope, lambda section: click.echo(section, err=True))
@@ -64,6 +83,26 @@ def replay(
         show_report(report)
     if not report.is_clean:
         fail(f"{len(report.differences)} differences")
+
+
+@cli.command()
+@click.option("--role", type=click.Choice(("verifier", "committee")), required=True)
+@click.option("--key-file", type=options.FILE, required=True, help="Made where it is not there.")
+@together(options.manifest, options.keystore, options.password_file)
+def reader(role: str, key_file: Path, **given: Any) -> None:
+    """Publish a key that renters may seal jobs to, for you to check them: give the oracle what this prints.
+
+    Arbiters sign with the key of their seat on the quorum.
+    """
+    from protocol.readers import ReaderRole, sign_reader_key
+    from protocol.sealing import public_bytes
+    from protocol.typed_data import Domain
+    from scripts.client.reader_files import open_reader_key
+
+    with Session(given) as session:
+        domain = Domain(session.manifest.chain_id, session.manifest.market)
+        key = public_bytes(open_reader_key(key_file))
+        print_json(sign_reader_key(domain, ReaderRole(role), key, session.account).to_json())
 
 
 @cli.command()

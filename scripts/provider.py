@@ -41,7 +41,7 @@ def stake(amount: str, **given: Any) -> None:
     "--inventory",
     type=options.FILE,
     required=True,
-    help="What `python -m worker identify --json` printed on the host.",
+    help="What `python -m worker identify --json --key-dir FOLDER` printed on the host.",
 )
 @click.option("--node", required=True, help="Your own name of the host; only its hash is published.")
 @WALLET
@@ -53,6 +53,38 @@ def register(worker: Address, inventory: Path, node: str, **given: Any) -> None:
     with Session(given) as session:
         unit_id = providing.register_unit(session.purse, worker, devices, node)
         click.echo(to_hex(unit_id))
+
+
+@cli.command()
+@click.argument("unit_id", type=Bytes32())
+@click.option("--worker", type=AddressText(), help="Address of another worker key.")
+@click.option(
+    "--inventory",
+    type=options.FILE,
+    help="What `python -m worker identify --json --key-dir FOLDER --new-key` printed on the host.",
+)
+@click.option("--no-encryption", is_flag=True, help="Take the encryption key away: jobs come unencrypted.")
+@WALLET
+def rotate(
+    unit_id: UnitId, worker: Address | None, inventory: Path | None, no_encryption: bool, **given: Any
+) -> None:
+    """Give a unit another worker key or encryption key; open leases go on."""
+    from scripts.client import providing
+
+    if worker is None and inventory is None and not no_encryption:
+        raise click.UsageError("expected --worker, --inventory or --no-encryption")
+    if inventory is not None and no_encryption:
+        raise click.UsageError("--no-encryption: expected no --inventory beside it")
+    key = bytes(32) if no_encryption else None
+    if inventory is not None:
+        key = providing.read_devices(inventory).encryption_key
+        if not any(key):
+            raise click.UsageError(
+                "--inventory: expected one with an encryption key: identify with --key-dir"
+            )
+    with Session(given) as session:
+        unit = providing.rotate_worker(session.purse, unit_id, worker, key)
+        click.echo(f"worker {unit.worker}, encryption key {to_hex(unit.encryption_key)}")
 
 
 @cli.command("list")

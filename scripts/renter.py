@@ -100,9 +100,11 @@ def launch(
             proposal = renting.propose(chain, oracle, task, bundle, offer, schedule)
             prepared = _prepare_new(session, proposal, yes)
         else:
-            prepared = renting.launch_on_lease(session.purse, session.oracle.lease(lease_id), task, bundle)
+            oracle = session.oracle
+            prepared = renting.launch_on_lease(session.purse, oracle, oracle.lease(lease_id), task, bundle)
             jobs = len(prepared.orders)
             click.echo(f"{jobs} jobs under lease {to_hex(lease_id)}, at no further cost", err=True)
+            click.echo(f"{prepared.privacy.describe()}", err=True)
             _confirm(yes)
         receipt = renting.send(session.purse, session.oracle, prepared)
         if as_json:
@@ -141,9 +143,8 @@ def _follow(session: Session, prepared: "Launch", quiet: bool) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
-    ended = list(
-        follow(session.oracle, prepared.job_ids, on_change, on_log if is_alone and not quiet else None)
-    )
+    shown = on_log if is_alone and not quiet else None
+    ended = list(follow(session.oracle, prepared.job_ids, on_change, shown, session.opener))
     failed = [body for body in ended if not has_succeeded(body)]
     if failed:
         fail(f"{len(failed)} of {len(ended)} jobs did not succeed")
@@ -192,9 +193,11 @@ def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
 @together(options.manifest, options.oracle_url, *options.key)
 def logs(job_id: JobId, is_following: bool, **given: Any) -> None:
     """Print a job's log, and follow it with -f."""
+    from scripts.client.unsealing import JobLog
+
     with Session(given) as session:
-        pieces = session.oracle.follow_log(job_id) if is_following else session.oracle.read_log(job_id)
-        for piece in pieces:
+        log = JobLog(session.oracle, session.oracle.job(job_id), session.opener)
+        for piece in log.pieces(is_following):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
 
@@ -205,27 +208,25 @@ def logs(job_id: JobId, is_following: bool, **given: Any) -> None:
 @click.option("--all", "with_all", is_flag=True, help="Also the log, the trace and its checkpoints.")
 @together(options.manifest, options.oracle_url, *options.key)
 def download(job_id: JobId, folder: Path, with_all: bool, **given: Any) -> None:
-    """Fetch a job's output, its digests checked."""
+    """Fetch a job's output, deciphered where it is sealed, its digests checked."""
     from protocol.bundle import extract_bundle
+    from scripts.client.unsealing import download_artifact
 
     with Session(given) as session:
-        body = session.oracle.job(job_id)
+        oracle, opener, body = session.oracle, session.opener, session.oracle.job(job_id)
         if body.receipt is None:
             raise BadInput(f"job {to_hex(job_id)}: expected one that has ended, it is {body.state}")
-        artifacts = dict(body.receipt.artifacts)
-        output = artifacts.pop("output", None)
-        if output is None:
-            raise BadInput(f"job {to_hex(job_id)}: it left no output", code="no_output")
         if folder.exists() and any(folder.iterdir()):
             raise BadInput(f"{folder}: expected an empty folder or none")
         with tempfile.TemporaryDirectory(prefix="gpgpu-output-") as name:
             path = Path(name) / "output.tar"
-            size_bytes = session.oracle.download(output, path, MAX_ARTIFACT_BYTES)
+            size_bytes = download_artifact(oracle, opener, body, "output", path, MAX_ARTIFACT_BYTES)
             with path.open("rb") as tar:
                 count = extract_bundle(tar, folder, MAX_ARTIFACT_BYTES, MAX_OUTPUT_FILES)
-        click.echo(f"{count} files, {size_bytes} bytes, sha256 {output.hex()}: {folder}", err=True)
-        for item, digest in artifacts.items() if with_all else ():
-            session.oracle.download(digest, folder / ".gpgpu" / item, MAX_ARTIFACT_BYTES)
+        digest = body.receipt.artifacts["output"].hex()
+        click.echo(f"{count} files, {size_bytes} bytes, sha256 {digest}: {folder}", err=True)
+        for item in sorted(set(body.receipt.artifacts) - {"output"}) if with_all else ():
+            download_artifact(oracle, opener, body, item, folder / ".gpgpu" / item, MAX_ARTIFACT_BYTES)
 
 
 @cli.command()

@@ -78,6 +78,10 @@ class GpgpuSection(Strict):
     # Of a calendar lease, such as "mon-fri 18-24" (UTC).
     hours: list[str] = []
     limits: Limits = Limits()
+    # Unset: code and results are sealed to the unit's key where it has one.
+    encrypt: bool | None = None
+    # Whether verifiers and arbiters may read a sealed job; who cannot read it cannot check it.
+    verifiers: bool = True
     sweep: list[list[str]] | None = Field(default=None, min_length=1, max_length=10_000)
 
     @field_validator("max_price_per_hour", "min_reputation", mode="before")

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from protocol.errors import ProtocolError, RetryableError
+from protocol.errors import BadInput, ProtocolError, RetryableError
 from protocol.units import to_hex
 from worker.inventory import InventoryError, open_inventory
 from worker.sandbox.errors import SandboxError
@@ -76,6 +76,7 @@ def _identify(options: Namespace) -> None:
         "cpu_count": found.cpu_count,
         "driver": found.driver,
         "lost": list(found.lost),
+        "encryption_key": _encryption_key(options.key_dir, options.new_key),
     }
     if options.json:
         print(json.dumps(facts, indent=2))
@@ -83,8 +84,22 @@ def _identify(options: Namespace) -> None:
     print(f"device {facts['device']}, {facts['cpu_count']} processor cores {facts['driver']}".rstrip())
     for gpu in found.gpus:
         print(f"{to_hex(gpu.gpu_id)}  {gpu.name}  {gpu.vram_mib} MiB")
+    if facts["encryption_key"] is not None:
+        print(f"encryption key {facts['encryption_key']}")
     for lost in found.lost:
         print(f"lost: {lost}", file=sys.stderr)
+
+
+def _encryption_key(key_dir: Path | None, new_key: bool) -> str | None:
+    """The public half of the key to register. None: jobs of this unit are not sealed."""
+    if key_dir is None:
+        if new_key:
+            raise BadInput("--new-key: expected --key-dir beside it")
+        return None
+    from protocol.sealing import public_bytes
+    from worker.keys import newest_key
+
+    return to_hex(public_bytes(newest_key(key_dir, rotate=new_key)))
 
 
 def _self_test(options: Namespace) -> None:
@@ -107,6 +122,13 @@ def _parser() -> ArgumentParser:
     identify.add_argument("--json", action="store_true")
     identify.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     identify.add_argument("--cpu-device", default="0", metavar="NAME", help="tells several CPU devices apart")
+    identify.add_argument(
+        "--key-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="the worker's key_dir: shows its newest encryption key, and makes the first",
+    )
+    identify.add_argument("--new-key", action="store_true", help="make another encryption key, to rotate to")
     identify.set_defaults(action=_identify)
     test = commands.add_parser("self-test", help="prove that the sandbox isolates on this host")
     test.add_argument("--settings", type=Path, required=True, help="TOML file")

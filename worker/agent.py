@@ -12,11 +12,12 @@ import structlog
 from protocol import link
 from protocol.errors import BadInput
 from protocol.units import JobId, hex_bytes, to_hex
-from worker.attempt import Attempt, Host, attempt_folder, remove_folder, status_of
+from worker.attempt import Attempt, Host, status_of
+from worker.folders import attempt_folder, remove_folder
 from worker.journal import AttemptRow, AttemptState, ReceiptState
 from worker.journal.attempts import IN_FLIGHT
 from worker.leases import LeaseView
-from worker.logs import LOG_FILE, read_log
+from worker.logs import read_log
 
 _log: Final = structlog.get_logger(__name__)
 _REPORTED: Final = IN_FLIGHT | {AttemptState.LOST}
@@ -240,8 +241,7 @@ class Agent:
         sent = self._sent_logs.get(row.key)
         if sent is not None and sent[0] == row.log_acked_bytes and self._clock() - sent[1] < RESEND_SECONDS:
             return []
-        path = attempt_folder(self._host.folder, row) / LOG_FILE
-        data = read_log(path, row.log_acked_bytes)
+        data = read_log(attempt_folder(self._host.folder, row), row.log_acked_bytes)
         if not data:
             self._sent_logs.pop(row.key, None)
             return []

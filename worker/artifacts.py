@@ -2,7 +2,6 @@
 request signed.
 """
 
-import hashlib
 import json
 import os
 import secrets
@@ -17,6 +16,7 @@ from protocol.bodies import ErrorBody
 from protocol.digests import sha256, sha256_stream
 from protocol.errors import DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
 from protocol.request_auth import sign_request
+from protocol.resumable import PIECE_BYTES, Answer, Step, upload_steps
 from protocol.signed import SignedOffer
 from protocol.typed_data import Domain, Signer
 from protocol.units import Digest, ProofHash, to_hex
@@ -24,6 +24,8 @@ from protocol.units import Digest, ProofHash, to_hex
 _CHUNK_BYTES: Final = 1 << 20
 _EMPTY: Final = sha256(b"")
 _RETRYABLE_STATUS: Final = (408, 425, 429)
+_PARTIAL: Final = 206
+_NOTHING_LEFT: Final = 416
 
 
 class ArtifactClient:
@@ -46,28 +48,51 @@ class ArtifactClient:
         self._client = httpx2.Client(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
 
     def upload(self, path: Path, digest: Digest) -> None:
-        """Afterwards the service has the bytes. Uploading them again changes nothing."""
+        """Afterwards the service has the bytes. Uploading them again changes nothing.
+
+        Tried again after ServiceUnavailable, a large file goes on from what the service has of it.
+        """
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            headers = {"Content-Length": str(size)}
-            self._send("PUT", f"/v1/artifacts/{digest.hex()}", digest, _chunks(file), headers)
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes <= PIECE_BYTES:
+                headers = {"Content-Length": str(size_bytes)}
+                self._send("PUT", f"/v1/artifacts/{digest.hex()}", digest, _chunks(file), headers)
+                return
+            steps = upload_steps(
+                digest, size_bytes, lambda offset, count: os.pread(file.fileno(), count, offset)
+            )
+            step = next(steps, None)
+            while step is not None:
+                try:
+                    step = steps.send(self._take(step))
+                except StopIteration:
+                    return
 
     def download(self, digest: Digest, target: Path, max_bytes: int) -> None:
-        """Afterwards `target` holds the bytes of this digest. LimitExceeded, DigestMismatch."""
+        """Afterwards `target` holds the bytes of this digest. LimitExceeded, DigestMismatch.
+
+        Tried again after ServiceUnavailable, it goes on from the bytes that are in `target`.
+        """
         url = f"/v1/artifacts/{digest.hex()}"
-        request = self._request("GET", url, _EMPTY, None, {})
+        start = target.stat().st_size if target.exists() else 0
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        request = self._request("GET", url, _EMPTY, None, headers)
         try:
             response = self._client.send(request, stream=True)
             try:
-                if not response.is_success:
+                if response.is_success:
+                    start = start if response.status_code == _PARTIAL else 0
+                    _write(response.iter_bytes(_CHUNK_BYTES), target, start, max_bytes)
+                elif not (start and response.status_code == _NOTHING_LEFT):
                     response.read()
-                _raise_for(response, url)
-                actual = _write(response.iter_bytes(_CHUNK_BYTES), target, max_bytes)
+                    _raise_for(response, url)
             finally:
                 response.close()
         except httpx2.TransportError as error:
             raise ServiceUnavailable(f"GET {url}: {error}") from error
+        actual = file_digest(target)
         if actual != digest:
+            target.unlink()
             raise DigestMismatch(f"{url}: expected {digest.hex()}, got {actual.hex()}")
 
     def put_evidence(self, proof_hash: ProofHash, evidence: bytes) -> None:
@@ -82,6 +107,16 @@ class ArtifactClient:
 
     def close(self) -> None:
         self._client.close()
+
+    def _take(self, step: Step) -> Answer:
+        request = self._request(step.method, step.target, sha256(step.body), step.body, dict(step.headers))
+        try:
+            response = self._client.send(request)
+        except httpx2.TransportError as error:
+            raise ServiceUnavailable(f"{step.method} {step.target}: {error}") from error
+        if response.status_code not in step.expected:
+            _raise_for(response, step.target)
+        return Answer(response.status_code, dict(response.headers.items()))
 
     def _send(
         self, method: str, target: str, digest: Digest, body: bytes | Iterator[bytes], headers: dict[str, str]
@@ -113,17 +148,15 @@ def file_digest(path: Path) -> Digest:
         return sha256_stream(file)
 
 
-def _write(chunks: Iterator[bytes], target: Path, max_bytes: int) -> Digest:
-    state = hashlib.sha256()
-    received = 0
-    with target.open("wb") as file:
+def _write(chunks: Iterator[bytes], target: Path, start: int, max_bytes: int) -> None:
+    received = start
+    with target.open("r+b" if start else "wb") as file:
+        file.seek(start)
         for chunk in chunks:
             received += len(chunk)
             if received > max_bytes:
                 raise LimitExceeded(f"download: expected at most {max_bytes} bytes, got more")
-            state.update(chunk)
             file.write(chunk)
-    return Digest(state.digest())
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -2,8 +2,6 @@
 effect.
 """
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +11,11 @@ from typing import Final, TypeVar
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol import link
+from protocol import link, sealing
 from protocol.bundle import extract_bundle
 from protocol.errors import (
-    BadInput,
     ChainUnavailable,
     DigestMismatch,
     LimitExceeded,
@@ -31,6 +29,7 @@ from protocol.structs import ArtifactRef, JobClass, JobOutcome, JobReceipt, Term
 from protocol.typed_data import Domain, Signer, sign
 from protocol.units import ZERO_DIGEST, Address, Digest, UnitId, to_hex
 from worker.artifacts import ArtifactClient
+from worker.folders import attempt_folder, remove_folder
 from worker.journal import ArtifactRow, AttemptRow, AttemptState, Journal
 from worker.leases import LeaseBook
 from worker.logs import LOG_FILE, LogFile
@@ -46,6 +45,7 @@ from worker.outcome import (
 from worker.sandbox import Ending, Sandbox, SandboxJob
 from worker.sandbox.layout import Mount
 from worker.sandbox.output_size import MAX_ENTRIES
+from worker.seals import OrderKeys, open_input, open_order, seal_results
 
 T = TypeVar("T")
 
@@ -87,6 +87,8 @@ class Host:
     device_environment: dict[str, str]
     environment_digest: Digest
     opaque_threads: int
+    keys: Callable[[], Sequence[X25519PrivateKey]]
+    """Of encryption: orders may be sealed to any of them, also to one that was made since the start."""
     folder: Path
     max_artifact_bytes: int
     energy_joules: Callable[[], int]
@@ -108,6 +110,7 @@ class Attempt:
         assignment = msgspec.json.decode(row.assignment, type=link.Assignment)
         self._terms: Terms = assignment.read_terms()
         self._order: SignedOrder = assignment.read_order()
+        self._keys = OrderKeys(None, None)
 
     def cancel(self) -> None:
         """The job stops as soon as it can; a receipt says so."""
@@ -151,8 +154,7 @@ class Attempt:
         self._report(AttemptState.ACCEPTED)
         self._check_now()
         try:
-            _check_plain(order.bundle, "bundle")
-            _check_plain(order.data, "data")
+            self._keys = open_order(self._host.domain, self._terms, order, self._host.keys())
             demanded = self._order.spec.environment_digest
             if demanded not in (ZERO_DIGEST, self._host.environment_digest):
                 raise DigestMismatch(
@@ -192,7 +194,7 @@ class Attempt:
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         order, spec = self._order.order, self._order.spec
         (self._folder / "spec.json").write_bytes(canonical_json(to_json(spec)))
-        archive = self._download(order.bundle, "bundle.tar")
+        archive = self._fetch(order.bundle, "bundle.tar", sealing.BUNDLE, self._keys.bundle)
         try:
             with archive.open("rb") as file:
                 extract_bundle(file, self._folder / "bundle", self._host.max_artifact_bytes, MAX_ENTRIES)
@@ -200,7 +202,20 @@ class Attempt:
             raise OrderRefused(error, signed=True) from error
         archive.unlink()
         if order.data.plaintext_digest != ZERO_DIGEST:
-            self._download(order.data, "data")
+            self._fetch(order.data, "data", sealing.DATA, self._keys.data)
+
+    def _fetch(self, artifact: ArtifactRef, name: str, part: bytes, content_key: bytes | None) -> Path:
+        """The plaintext of an input."""
+        if content_key is None:
+            return self._download(artifact, name)
+        sealed, target = self._download(artifact, f"{name}.sealed"), self._folder / name
+        try:
+            open_input(sealed, target, artifact, content_key, part)
+        except RejectedError as error:
+            # The renter's own: these bytes are the ones that its order names.
+            raise OrderRefused(error, signed=True) from error
+        sealed.unlink()
+        return target
 
     def _download(self, artifact: ArtifactRef, name: str) -> Path:
         target = self._folder / name
@@ -209,7 +224,9 @@ class Attempt:
             error = LimitExceeded(f"{name}: expected at most {limit_bytes} bytes, got {artifact.size}")
             raise OrderRefused(error, signed=True)
         try:
-            self._retry(lambda: self._host.artifacts.download(artifact.plaintext_digest, target, limit_bytes))
+            self._retry(
+                lambda: self._host.artifacts.download(artifact.ciphertext_digest, target, limit_bytes)
+            )
         except RejectedError as error:
             # The service's fault as likely as the renter's: another attempt may fare better.
             raise OrderRefused(error, signed=False) from error
@@ -219,7 +236,7 @@ class Attempt:
         self._leave_if_cancelled()
         self._move(AttemptState.RUNNING)
         joules_before = self._host.energy_joules()
-        log = LogFile(self._folder / LOG_FILE)
+        log = LogFile(self._folder, self.row.job_id, self.row.attempt, self._keys.bundle)
         try:
             ending = self._host.sandbox.run(self._sandbox_job(), log.write, self._cancelled)
             if self._stopping.is_set():
@@ -232,7 +249,15 @@ class Attempt:
                 log.note(outcome.detail)
         finally:
             log.close()
-        self._end(outcome, [*artifacts, artifact_of(LOG_ARTIFACT, self._folder / LOG_FILE)])
+        artifacts.append(artifact_of(LOG_ARTIFACT, self._folder / LOG_FILE))
+        if self._keys.bundle is None:
+            self._end(outcome, artifacts)
+            return
+        sealed = seal_results(self._folder, artifacts, self._keys.bundle, self.row.job_id, self.row.attempt)
+        self._end(outcome, sealed)
+        for artifact in artifacts:
+            if artifact.name != LOG_ARTIFACT:  # of which the end may not have been sent yet
+                artifact.path.unlink()
 
     def _sandbox_job(self) -> SandboxJob:
         spec, order = self._order.spec, self._order.order
@@ -288,7 +313,7 @@ class Attempt:
         try:
             for artifact in self._host.journal.attempts.artifacts(*row.key):
                 if not artifact.uploaded:
-                    self._upload(artifact.path, artifact.digest)
+                    self._upload(artifact.path, artifact.file_digest)
                     self._host.journal.attempts.mark_uploaded(*row.key, artifact.name)
         except RejectedError as error:
             outcome = self._undeliverable(outcome, error)
@@ -306,7 +331,9 @@ class Attempt:
         return outcome
 
     def _sign(self, outcome: Outcome) -> None:
-        artifacts = {a.name: a.digest for a in self._host.journal.attempts.artifacts(*self.row.key)}
+        rows = self._host.journal.attempts.artifacts(*self.row.key)
+        artifacts = {row.name: row.digest for row in rows}
+        sealed = {row.name: row.sealed for row in rows if row.sealed is not None}
         order, spec = self._order.order, self._order.spec
         receipt = JobReceipt(
             lease_id=order.lease_id,
@@ -327,7 +354,8 @@ class Attempt:
             finished_at=outcome.finished_at,
         )
         signature = sign(self._host.domain, receipt, self._host.account)
-        self._host.journal.receipts.add(SignedReceipt(receipt, signature, artifacts), self.row.fencing_token)
+        signed = SignedReceipt(receipt, signature, artifacts, sealed)
+        self._host.journal.receipts.add(signed, self.row.fencing_token)
         self._log.info("receipt_signed", outcome=outcome.outcome.name.lower(), exit_code=outcome.exit_code)
         self._host.wake_link()
 
@@ -357,10 +385,6 @@ class Attempt:
         raise Stopped
 
 
-def attempt_folder(root: Path, row: AttemptRow) -> Path:
-    return root / f"{row.job_id.hex()}-{row.attempt}"
-
-
 def status_of(row: AttemptRow, state: AttemptState, detail: str) -> link.Status:
     return link.Status(
         job_id=to_hex(row.job_id),
@@ -369,17 +393,3 @@ def status_of(row: AttemptRow, state: AttemptState, detail: str) -> link.Status:
         state=state.value,
         detail=detail[:4000],
     )
-
-
-def remove_folder(folder: Path) -> None:
-    """Whatever a job has made of it: folders without permissions, or nested beyond what Python walks."""
-    if not folder.exists():
-        return
-    if os.geteuid() != 0:
-        subprocess.run(["/bin/chmod", "-R", "u+rwX", "--", str(folder)], check=False)  # noqa: S603  a path of ours
-    subprocess.run(["/bin/rm", "-rf", "--", str(folder)], check=True)  # noqa: S603  a path of ours
-
-
-def _check_plain(artifact: ArtifactRef, name: str) -> None:
-    if artifact.plaintext_digest != artifact.ciphertext_digest or artifact.wrapped_keys:
-        raise BadInput(f"{name}: this worker takes no encrypted artifacts", code="encrypted_artifact")

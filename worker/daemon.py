@@ -33,6 +33,7 @@ from worker.attempt import Host
 from worker.environment import environment_digest
 from worker.inventory import GpuInventory, Inventory, open_inventory
 from worker.journal import Journal
+from worker.keys import check_registered, read_keys
 from worker.leases import LeaseBook, check_unit
 from worker.link import OracleLink
 from worker.prover import Prover
@@ -84,7 +85,7 @@ def open_sandbox(settings: Settings) -> Sandbox:
     return Sandbox(
         discover_runtime(settings.sealed_paths),
         limiters,
-        sealed=(settings.keystore, settings.password_file),
+        sealed=(settings.resolved_key_dir, settings.keystore, settings.password_file),
         root_drops_to=settings.sandbox_uid,
         min_free_disk_bytes=settings.min_free_disk_bytes,
     )
@@ -123,8 +124,12 @@ class _Worker:
         self._address = parse_address(account.address)
         found = inventory.read()
         self._check_devices(found)
+        registry = Registry(web3, deployment.registry)
+        check_registered(
+            read_keys(settings.resolved_key_dir), registry.unit_of(settings.unit)[0].encryption_key
+        )
         self._unit_gpus = check_unit(
-            Registry(web3, deployment.registry),
+            registry,
             settings.unit,
             self._address,
             frozenset(gpu.gpu_id for gpu in found.gpus),
@@ -229,6 +234,7 @@ class _Worker:
             device_environment={"CUDA_VISIBLE_DEVICES": visible},
             environment_digest=environment_digest(found),
             opaque_threads=self._settings.cpu_threads or found.cpu_count,
+            keys=lambda: read_keys(self._settings.resolved_key_dir),
             folder=folder,
             max_artifact_bytes=self._settings.max_artifact_bytes,
             energy_joules=self._inventory.energy_joules,

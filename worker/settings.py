@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from protocol.errors import BadInput
 from protocol.units import UnitId, hex_bytes
 from protocol.weekly_hours import parse_hours
+from worker.keys import FOLDER_NAME
 from worker.quoting import Policy
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -29,6 +30,8 @@ class Settings(BaseSettings):
     keystore: Path
     password_file: Path
     data_dir: Path
+    key_dir: Path | None = None
+    """Of the encryption keys that `python -m worker identify --key-dir` makes. None: `keys` in data_dir."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=30)] = 10
     proof_interval_seconds: PositiveSeconds = 3600
     poll_seconds: PositiveSeconds = 1
@@ -100,10 +103,14 @@ class Settings(BaseSettings):
         return UnitId(hex_bytes(self.unit_id, 32, "unit_id"))
 
     @property
+    def resolved_key_dir(self) -> Path:
+        return self.key_dir or self.data_dir / FOLDER_NAME
+
+    @property
     def sealed_paths(self) -> tuple[Path, ...]:
         """What no job may ever see."""
         offers = (path for path in (self.offers_dir, self.quotes_dir) if path is not None)
-        return (self.data_dir, self.keystore, self.password_file, *offers)
+        return (self.data_dir, self.resolved_key_dir, self.keystore, self.password_file, *offers)
 
     @property
     def policy(self) -> Policy:

@@ -79,10 +79,12 @@ WORKER: Mapping[Role, Sight] = MappingProxyType({Role.WORKER: ALL})
 MEMBER: Mapping[Role, Sight] = MappingProxyType({Role.MEMBER: ALL})
 OPERATOR: Mapping[Role, Sight] = MappingProxyType({Role.OPERATOR: ALL})
 
+NOT_MINE = Refusal(404, "unknown_upload")
 NO_SESSION = Refusal(409, "no_session")
 NOT_A_PARTY = Refusal(403, "not_a_party")
 _ON_CHAIN = "all of it is on the chain, where anybody reads it"
 _FOR_SALE = "offers are on the chain, or were posted here to be found by anybody"
+_UPLOADS = "who began an upload goes on with it, and nobody else hears of it"
 _PARTIES = "a job says what a renter computes: that renter's business, and of the worker that runs it"
 
 
@@ -95,6 +97,7 @@ RULES: tuple[Rule, ...] = (
     _open("GET", "/v1/ready", "says which of three checks fails, of nobody; a balancer has no key"),
     _open("GET", "/v1/openapi.json", "describes the program, which is public"),
     _open("GET", "/v1/deployment", _ON_CHAIN),
+    _open("GET", "/v1/readers", "each key is signed by whose it is, and whoever orders seals to it"),
     _open("GET", "/v1/offers", _FOR_SALE),
     _open("GET", "/v1/offers/{offer_hash}", _FOR_SALE),
     _open("GET", "/v1/reputations", _ON_CHAIN),
@@ -135,6 +138,11 @@ RULES: tuple[Rule, ...] = (
         *("GET", "/v1/artifacts/{digest}", Way.ACCOUNT, PARTIES, Refusal(404, "unknown_artifact")),
         "who uploaded it, and renter and worker of a job that uses it; others do not hear that it is here",
     ),
+    _open("OPTIONS", "/v1/uploads", "says what of tus is served, to whoever speaks it"),
+    Rule("POST", "/v1/uploads", Way.ACCOUNT, ACCOUNTS, None, "as uploads in one piece"),
+    Rule("HEAD", "/v1/uploads/{upload_id}", Way.ACCOUNT, ACCOUNTS, NOT_MINE, _UPLOADS),
+    Rule("PATCH", "/v1/uploads/{upload_id}", Way.ACCOUNT, ACCOUNTS, NOT_MINE, _UPLOADS),
+    Rule("DELETE", "/v1/uploads/{upload_id}", Way.ACCOUNT, ACCOUNTS, NOT_MINE, _UPLOADS),
     Rule(
         *("PUT", "/v1/proofs/{proof_hash}/evidence", Way.SIGNATURE, WORKER, Refusal(403, "not_the_worker")),
         "the worker states what its proof commits to",

@@ -19,6 +19,7 @@ from oracle.api import (
     quotes,
     sessions,
     streams,
+    uploads,
     worker_link,
 )
 from oracle.api.edge import Edge
@@ -26,7 +27,7 @@ from oracle.api.services import Services
 
 ROOMS = (
     *(operations, market, offers, quotes, sessions),
-    *(artifacts, jobs, streams, evidence, quorum, worker_link),
+    *(artifacts, uploads, jobs, streams, evidence, quorum, worker_link),
 )
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Final
 
+import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from oracle.api.auth import Caller, read_stream, signed, signed_headers
 from oracle.api.errors import ApiError, json_response
 from oracle.api.parameters import sha256_of
 from oracle.api.services import Services, services_of
-from oracle.artifacts import Upload
+from oracle.artifacts import Upload, measure_blocks, read_checked
 from oracle.store import artifacts
+from oracle.store.artifacts import ArtifactEntry
 from protocol.bodies import ArtifactBody
+from protocol.errors import DigestMismatch
 from protocol.units import Address, Digest
 
 router = APIRouter(prefix="/v1/artifacts")
+log = structlog.get_logger(__name__)
 
-FLUSH_BYTES = 1 << 20
+FLUSH_BYTES: Final = 1 << 20
+RANGE: Final = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 
 
 @router.put("/{digest}")
@@ -34,11 +42,11 @@ async def upload_artifact(
     wanted = sha256_of(digest)
     if wanted != caller.body_digest:
         raise ApiError(422, "digest_mismatch", f"expected a body signed as {digest}, got another digest")
-    room_bytes = await run_in_threadpool(_room_bytes, services, wanted, caller.address)
+    room_bytes = await run_in_threadpool(services.incoming.room_bytes, caller.address, wanted)
     if services.uploads.locked():
         raise ApiError(429, "too_many_uploads", "too many uploads at once: try again soon")
     async with services.uploads:
-        with services.artifacts.upload(room_bytes) as upload:
+        with services.staging.upload(room_bytes) as upload:
             await _receive(request, upload, room_bytes)
             created = await run_in_threadpool(_store, services, upload, wanted, caller.address)
             size_bytes = upload.size_bytes
@@ -48,16 +56,68 @@ async def upload_artifact(
 
 @router.get("/{digest}")
 def download_artifact(request: Request, digest: str, caller: Annotated[Caller, Depends(signed)]) -> Response:
-    """Signed, by whoever uploaded it, or by the renter or worker of a job that refers to it. With ranges."""
+    """Signed, by whoever uploaded it, or by the renter or worker of a job that refers to it. With ranges.
+
+    Each block is compared with what came in before any of it leaves; where the store has altered one the
+    connection ends there, so that nobody takes the bytes for whole.
+    """
     services = services_of(request)
     wanted = sha256_of(digest)
     with services.store.read() as transaction:
         allowed = artifacts.may_read_artifact(transaction, wanted, caller.address)
-    path = services.artifacts.path(wanted)
-    if not allowed or not path.is_file():
+        entry = artifacts.get_artifact(transaction, wanted)
+    if not allowed or entry is None:
         # One answer for both: whether a stranger's bytes are here is nobody's business.
         raise ApiError(404, "unknown_artifact", "no such artifact, or not yours to read")
-    return FileResponse(path, media_type="application/octet-stream")
+    start, end = _range(request.headers.get("Range"), entry.size_bytes)
+    pieces = _checked(services, wanted, entry, start, end)
+    # What is wrong with the first block is said before the answer begins.
+    first = next(pieces, b"")
+    headers = {
+        "Content-Length": str(end - start),
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{digest}"',
+    }
+    is_part = "Range" in request.headers and (start, end) != (0, entry.size_bytes)
+    if is_part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size_bytes}"
+    status = HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK
+    return StreamingResponse(_chain(first, pieces), status, headers, media_type="application/octet-stream")
+
+
+def _checked(
+    services: Services, digest: Digest, entry: ArtifactEntry, start: int, end: int
+) -> Iterator[bytes]:
+    try:
+        blocks = entry.block_digests
+        if blocks is None:
+            blocks = measure_blocks(services.artifacts, digest, entry.size_bytes)
+            with services.store.write() as transaction:
+                artifacts.set_block_digests(transaction, digest, blocks)
+        yield from read_checked(services.artifacts, digest, entry.size_bytes, blocks, start, end)
+    except (DigestMismatch, FileNotFoundError) as error:
+        log.error("artifact_damaged", digest=digest, reason=str(error))
+        with services.store.write() as transaction:
+            artifacts.set_block_digests(transaction, digest, None)
+        # Whoever has the bytes heals it by uploading them again.
+        raise ApiError(410, "artifact_damaged", "the store has lost or altered these bytes") from error
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _range(header: str | None, size_bytes: int) -> tuple[int, int]:
+    """First byte, and the one after the last. Anything but one plain range is answered with everything."""
+    found = RANGE.fullmatch(header or "")
+    if found is None:
+        return 0, size_bytes
+    start = int(found[1])
+    end = min(int(found[2]) + 1, size_bytes) if found[2] else size_bytes
+    if start >= size_bytes or start >= end:
+        raise ApiError(416, "range_not_satisfiable", f"expected a range within {size_bytes} bytes")
+    return start, end
 
 
 async def _receive(request: Request, upload: Upload, room_bytes: int) -> None:
@@ -73,35 +133,8 @@ async def _receive(request: Request, upload: Upload, room_bytes: int) -> None:
     await run_in_threadpool(upload.write, bytes(pending))
 
 
-def _room_bytes(services: Services, digest: Digest, account: Address) -> int:
-    """The most that this account may upload now. 413 `quota_exceeded` where that is nothing."""
-    settings = services.settings
-    with services.store.read() as transaction:
-        if artifacts.owns_artifact(transaction, digest, account):
-            return settings.max_artifact_bytes
-        used_bytes = artifacts.used_bytes(transaction, account)
-        if artifacts.is_newcomer(transaction, account):
-            left_bytes = min(
-                settings.newcomer_quota_bytes - used_bytes,
-                settings.newcomers_quota_bytes - artifacts.newcomers_bytes(transaction),
-            )
-        else:
-            left_bytes = settings.account_quota_bytes - used_bytes
-    if left_bytes <= 0:
-        raise ApiError(413, "quota_exceeded", f"{account} has stored {used_bytes} bytes, its quota")
-    return min(left_bytes, settings.max_artifact_bytes)
-
-
 def _store(services: Services, upload: Upload, digest: Digest, account: Address) -> bool:
     """True: the bytes were not here before."""
-    upload.complete(digest)
-    with services.artifact_lock:
-        # Uploads at the same time share one quota: what counts is what is left now.
-        if upload.size_bytes > _room_bytes(services, digest, account):
-            raise ApiError(413, "quota_exceeded", f"{account} has used its quota meanwhile")
-        services.artifacts.keep(upload, digest)
-        with services.store.write() as transaction:
-            created = artifacts.artifact_size(transaction, digest) is None
-            artifacts.add_artifact(transaction, digest, upload.size_bytes, account, services.now())
+    created = services.incoming.store_whole(account, upload.complete(digest))
     services.wake_dispatcher()
     return created

@@ -16,12 +16,14 @@ from protocol.bodies import Body
 
 PATH = "/v1/openapi.json"
 JSON = "application/json"
-BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+BYTES: dict[str, Any] = {"application/octet-stream": BINARY}
 
 ANSWERS: Mapping[tuple[str, str], Mapping[int, type[Body] | None]] = {
     ("GET", "/v1/health"): {200: bodies.HealthBody},
     ("GET", "/v1/ready"): {200: bodies.ReadyBody, 503: bodies.ReadyBody},
     ("GET", "/v1/deployment"): {200: bodies.DeploymentBody},
+    ("GET", "/v1/readers"): {200: bodies.ReadersBody},
     ("GET", "/v1/offers"): {200: bodies.OffersBody},
     ("GET", "/v1/offers/{offer_hash}"): {200: market_bodies.FoundOfferBody},
     ("POST", "/v1/offers"): {200: market_bodies.PostedOfferBody, 201: market_bodies.PostedOfferBody},
@@ -42,6 +44,11 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[Body] | None]] = {
     ("DELETE", "/v1/sessions"): {204: None},
     ("POST", findings.FINDINGS_TARGET): {200: findings.FindingSignatureBody},
     ("PUT", "/v1/artifacts/{digest}"): {200: bodies.ArtifactBody, 201: bodies.ArtifactBody},
+    ("OPTIONS", "/v1/uploads"): {204: None},
+    ("POST", "/v1/uploads"): {201: None},
+    ("HEAD", "/v1/uploads/{upload_id}"): {200: None},
+    ("PATCH", "/v1/uploads/{upload_id}"): {204: None},
+    ("DELETE", "/v1/uploads/{upload_id}"): {204: None},
     ("PUT", "/v1/proofs/{proof_hash}/evidence"): {200: bodies.EvidenceBody, 201: bodies.EvidenceBody},
 }
 CONTENT: Mapping[tuple[str, str], dict[str, Any]] = {
@@ -57,8 +64,16 @@ REQUESTS: Mapping[tuple[str, str], type[Body] | dict[str, Any]] = {
     ("POST", "/v1/sessions"): bodies.SignInBody,
     ("POST", findings.FINDINGS_TARGET): findings.FindingBody,
     ("PUT", "/v1/artifacts/{digest}"): BYTES,
+    ("PATCH", "/v1/uploads/{upload_id}"): {"application/offset+octet-stream": BINARY},
     ("PUT", "/v1/proofs/{proof_hash}/evidence"): {JSON: {"schema": {"type": "object"}}},
 }
+HEADERS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("POST", "/v1/uploads"): ("Tus-Resumable", "Upload-Length", "Upload-Metadata"),
+    ("HEAD", "/v1/uploads/{upload_id}"): ("Tus-Resumable",),
+    ("PATCH", "/v1/uploads/{upload_id}"): ("Tus-Resumable", "Upload-Offset"),
+    ("DELETE", "/v1/uploads/{upload_id}"): ("Tus-Resumable",),
+}
+"""Of requests, as tus 1.0.0 has them."""
 SECURITY: Mapping[Way, list[dict[str, list[str]]]] = {
     Way.OPEN: [],
     Way.ACCOUNT: [{"token": []}, {"signature": []}],
@@ -101,6 +116,9 @@ def _complete(operation: dict[str, Any], key: tuple[str, str]) -> None:
     said = "Open" if rule.way is Way.OPEN else f"By {rule.way}; {who}"
     operation["description"] = f"{operation.get('description', '')}\n\n{said}: {rule.why}."
     operation["responses"] = {**_answers(operation, key), "default": _REFUSED}
+    for name in HEADERS.get(key, ()):
+        header = {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        operation.setdefault("parameters", []).append(header)
     request = REQUESTS.get(key)
     if request is not None:
         content = request if isinstance(request, dict) else _content(request)

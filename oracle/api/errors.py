@@ -21,10 +21,15 @@ log = structlog.get_logger(__name__)
 
 STATUS_OF_CODE = {
     "too_large": 413,
+    "quota_exceeded": 413,
     "signature_invalid": 403,
     "not_a_party": 403,
+    "unknown_upload": 404,
+    "upload_resumed": 409,
     "too_many_offers": 429,
     "too_many_quotes": 429,
+    "too_many_uploads": 429,
+    "checksum_mismatch": 460,
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from oracle.api.auth import Caller, signed_evidence
 from oracle.api.errors import ApiError, json_response
@@ -15,6 +16,7 @@ from oracle.store import entities
 from oracle.store import evidence as store
 from protocol import evidence
 from protocol.bodies import EvidenceBody
+from protocol.digests import sha256
 from protocol.evidence import Evidence
 from protocol.ledger import LeaseEntry
 from protocol.structs import NO_PROOF, CompletionProof
@@ -22,6 +24,7 @@ from protocol.typed_data import digest, hash_struct
 from protocol.units import Address, JobId, ProofHash
 
 router = APIRouter(prefix="/v1/proofs")
+log = structlog.get_logger(__name__)
 
 
 @router.put("/{proof_hash}/evidence")
@@ -49,10 +52,16 @@ def upload_evidence(
 @router.get("/{proof_hash}/evidence")
 def download_evidence(request: Request, proof_hash: str) -> Response:
     """Open: it is what the chain commits to, digests and signatures only, and every auditor needs it."""
-    path = services_of(request).artifacts.evidence_path(proof_hash_of(proof_hash))
-    if not path.is_file():
+    services, wanted = services_of(request), proof_hash_of(proof_hash)
+    with services.store.read() as transaction:
+        expected = store.evidence_digest(transaction, wanted)
+    data = None if expected is None else services.artifacts.read_evidence(wanted)
+    if data is None:
         raise ApiError(404, "unknown_evidence", "no evidence of such a proof")
-    return FileResponse(path, media_type="application/json")
+    if sha256(data) != expected:
+        log.error("evidence_damaged", proof_hash=wanted)
+        raise ApiError(410, "artifact_damaged", "the store has lost or altered this evidence")
+    return Response(data, media_type="application/json")
 
 
 def _lease_of_worker(
@@ -81,12 +90,12 @@ def _store(
     receipt_digests = {
         JobId(s.receipt.order_digest): digest(services.domain, s.receipt) for s in found.receipts
     }
-    with services.artifact_lock:
+    with services.evidence_lock:
         with services.store.read() as transaction:
             known = store.evidence_digest(transaction, proof_hash)
         if known is not None and known != caller.body_digest:
             raise ApiError(409, "evidence_exists", f"expected sha256 {known.hex()}, got another")
-        services.artifacts.keep_evidence(proof_hash, caller.body)
+        _keep(services, proof_hash, caller)
         with services.store.write() as transaction:
             store.insert_evidence(
                 transaction,
@@ -98,3 +107,9 @@ def _store(
                 services.now(),
             )
     return known is None
+
+
+def _keep(services: Services, proof_hash: ProofHash, caller: Caller) -> None:
+    with services.staging.upload(len(caller.body)) as upload:
+        upload.write(caller.body)
+        services.artifacts.keep_evidence(proof_hash, upload.complete(caller.body_digest).path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -15,6 +16,9 @@ from oracle.api.services import Services
 from oracle.joblogs import JobLogs
 from oracle.store import reads
 from protocol.errors import BadInput
+from protocol.readers import ReaderKey
+from protocol.sealing import KEY_BYTES
+from protocol.structs import JobClass
 from protocol.units import JobId, hex_bytes, to_hex
 
 JOB_ROUTE = "/v1/jobs/{job_id}"
@@ -41,10 +45,10 @@ async def read_job(services: Services, batches: Batches, scope: Scope, state: di
         return None
     state["account"], state["route"] = view.account, JOB_ROUTE
     take_place(services.doors.by_account, view.account)
-    return job_content(services.logs, job_id, view)
+    return job_content(services.logs, services.readers, job_id, view)
 
 
-def job_content(logs: JobLogs, job_id: JobId, view: reads.JobView) -> bytes:
+def job_content(logs: JobLogs, readers: Sequence[ReaderKey], job_id: JobId, view: reads.JobView) -> bytes:
     """A `JobBody`, as `views.job_body` makes it: what is stored is JSON of that form already."""
     signed = orjson.loads(view.signed_order)
     return orjson.dumps(
@@ -55,6 +59,7 @@ def job_content(logs: JobLogs, job_id: JobId, view: reads.JobView) -> bytes:
             "detail": view.detail,
             "order": signed["order"],
             "spec": signed["spec"],
+            "checked_as": _checked_as(signed, readers),
             "attempt": view.attempts_made,
             "created_at": view.created_at,
             "updated_at": view.updated_at,
@@ -63,3 +68,12 @@ def job_content(logs: JobLogs, job_id: JobId, view: reads.JobView) -> bytes:
             "proof_hash": None if view.proof_hash is None else to_hex(view.proof_hash),
         }
     )
+
+
+def _checked_as(signed: dict[str, Any], readers: Sequence[ReaderKey]) -> str:
+    """As `protocol.readers.checked_as`."""
+    checkers = {to_hex(reader.key) for reader in readers}
+    wrapped: list[str] = signed["order"]["bundle"]["wrapped_keys"]
+    if not wrapped or any(key[: len("0x") + 2 * KEY_BYTES] in checkers for key in wrapped):
+        return str(signed["spec"]["job_class"]).upper()
+    return JobClass.OPAQUE.name

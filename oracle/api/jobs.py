@@ -64,7 +64,7 @@ def post_order(request: Request, caller: Signed) -> Response:
             jobs.insert_job(transaction, job_id, renter, order.terms, signed_order, now)
         job = jobs.get_job(transaction, job_id)
         assert job is not None  # noqa: S101 - inserted above, in the same transaction
-        body = job_body(transaction, services.logs, job)
+        body = job_body(transaction, services.logs, services.readers, job)
     services.wake_dispatcher()
     return json_response(body, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
@@ -75,7 +75,7 @@ def read_job(request: Request, job_id: str, caller: Signed) -> Response:
     services = services_of(request)
     with services.store.read() as transaction:
         job = readable_job(transaction, job_id_of(job_id), caller.address)
-        body = job_body(transaction, services.logs, job)
+        body = job_body(transaction, services.logs, services.readers, job)
     return json_response(body)
 
 
@@ -90,7 +90,7 @@ def list_jobs(
     with services.store.read() as transaction:
         renter = reader_of_lease(transaction, wanted, caller.address)
         found = jobs.list_jobs(transaction, wanted, renter, min(after, MAX_INTEGER), limit + 1)
-        page = tuple(job_body(transaction, services.logs, job) for job in found[:limit])
+        page = tuple(job_body(transaction, services.logs, services.readers, job) for job in found[:limit])
     following = write_cursor(found[limit - 1].sequence, found[limit - 1].job_id) if found[limit:] else None
     return json_response(JobsBody(jobs=page, next_cursor=following))
 

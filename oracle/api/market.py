@@ -10,7 +10,7 @@ from oracle.api.parameters import MAX_INTEGER, Cursor, Limit, lease_id_of, read_
 from oracle.api.services import services_of
 from oracle.api.views import lease_body
 from oracle.store import entities
-from protocol.bodies import DeploymentBody, LeasesBody
+from protocol.bodies import DeploymentBody, LeasesBody, ReadersBody
 from protocol.units import parse_address
 
 router = APIRouter(prefix="/v1")
@@ -20,6 +20,12 @@ router = APIRouter(prefix="/v1")
 def read_deployment(request: Request) -> Response:
     """Open: public facts of the chain."""
     return json_response(DeploymentBody(manifest=services_of(request).manifest))
+
+
+@router.get("/readers")
+def list_readers(request: Request) -> Response:
+    """Open: each key is signed by whose it is."""
+    return json_response(ReadersBody(readers=services_of(request).readers))
 
 
 @router.get("/leases/{lease_id}")

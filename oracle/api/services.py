@@ -11,7 +11,7 @@ from typing import cast
 from starlette.requests import HTTPConnection
 
 from oracle.api.doors import Doors
-from oracle.artifacts import ArtifactFolder
+from oracle.artifacts import ArtifactStore, Staging
 from oracle.book import Book
 from oracle.clock import Now
 from oracle.intake import Intake
@@ -21,9 +21,11 @@ from oracle.quorum.desk import QuorumDesk
 from oracle.quotes import Quotes
 from oracle.settings import Settings
 from oracle.store.engine import Store
+from oracle.uploads import Uploads
 from oracle.wakeups import JobWakeups
 from oracle.whereabouts import Whereabouts
 from protocol.manifest import DeploymentManifest
+from protocol.readers import ReaderKey
 from protocol.typed_data import Domain
 
 
@@ -33,8 +35,11 @@ class Services:
     manifest: DeploymentManifest
     domain: Domain
     store: Store
-    artifacts: ArtifactFolder
+    artifacts: ArtifactStore
+    staging: Staging
+    incoming: Uploads
     logs: JobLogs
+    readers: tuple[ReaderKey, ...]
     intake: Intake
     book: Book
     quotes: Quotes
@@ -49,8 +54,8 @@ class Services:
     unidentified: asyncio.Semaphore
     quorum: QuorumDesk | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    # Held while a file and its row come or go together.
-    artifact_lock: threading.Lock = field(default_factory=threading.Lock)
+    # Held while a proof's evidence and its row come together.
+    evidence_lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from oracle.joblogs import JobLogs
 from oracle.jobs import UNFINISHED_JOBS, JobState
@@ -14,6 +15,7 @@ from protocol.bodies import JobBody, LeaseBody, LogsBody, OfferBody
 from protocol.ledger import LeaseEntry
 from protocol.market_bodies import FoundOfferBody
 from protocol.matching import Refusal
+from protocol.readers import ReaderKey, checked_as
 from protocol.units import JobId, to_hex
 
 MAX_LOG_CHUNK_BYTES = 1 << 20
@@ -74,7 +76,7 @@ def found_body(found: Found, failed: tuple[Refusal, ...]) -> FoundOfferBody:
     )
 
 
-def job_body(transaction: Transaction, logs: JobLogs, job: JobEntry) -> JobBody:
+def job_body(transaction: Transaction, logs: JobLogs, readers: Sequence[ReaderKey], job: JobEntry) -> JobBody:
     attempt = attempts.latest_attempt(transaction, job.job_id)
     number = attempt.attempt if attempt else 0
     receipt = receipts.get_receipt(transaction, job.job_id)
@@ -86,6 +88,7 @@ def job_body(transaction: Transaction, logs: JobLogs, job: JobEntry) -> JobBody:
             "detail": job.detail,
             "order": job.signed_order.order,
             "spec": job.signed_order.spec,
+            "checked_as": checked_as(job.signed_order, [reader.key for reader in readers]).name,
             "attempt": number,
             "created_at": job.created_at,
             "updated_at": job.updated_at,
@@ -111,6 +114,7 @@ def logs_body(
     return LogsBody(
         offset=offset,
         next_offset=next_offset,
+        attempt_offsets=tuple(logs.total_bytes(job_id, number) for number in range(attempts_made)),
         data=base64.b64encode(data).decode(),
         complete=ended and next_offset >= logs.total_bytes(job_id, attempts_made),
     )

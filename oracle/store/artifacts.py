@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select, update
 
-from oracle.store.dialects import insert_into, insert_new
+from oracle.store.artifact_tables import artifact_owners, artifact_uses, artifacts, uploads
+from oracle.store.dialects import insert_into
 from oracle.store.engine import Transaction
-from oracle.store.tables import artifact_owners, artifact_uses, artifacts, jobs, leases, units
+from oracle.store.tables import jobs, leases, units
 from protocol.units import Address, Digest, JobId
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactEntry:
+    """`block_digests` None: they have not been taken."""
+
+    size_bytes: int
+    block_digests: bytes | None
+
+
 def add_artifact(
-    transaction: Transaction, digest: Digest, size_bytes: int, account: Address, now: int
+    transaction: Transaction,
+    digest: Digest,
+    size_bytes: int,
+    account: Address,
+    now: int,
+    block_digests: bytes | None = None,
 ) -> None:
     """The bytes are stored, and `account` has shown to possess them."""
-    row = {"digest": digest, "size_bytes": size_bytes, "stored_at": now}
-    insert_new(transaction, artifacts, row)
+    row = {"digest": digest, "size_bytes": size_bytes, "stored_at": now, "block_digests": block_digests}
+    stored = insert_into(transaction, artifacts).values(row)
+    taken = {"block_digests": func.coalesce(stored.excluded.block_digests, artifacts.c.block_digests)}
+    transaction.execute(stored.on_conflict_do_update(index_elements=["digest"], set_=taken))
     owner = insert_into(transaction, artifact_owners).values(
         {"digest": digest, "account": account, "stored_at": now}
     )
     transaction.execute(
         owner.on_conflict_do_update(index_elements=["digest", "account"], set_={"stored_at": now})
+    )
+
+
+def get_artifact(transaction: Transaction, digest: Digest) -> ArtifactEntry | None:
+    query = select(artifacts.c.size_bytes, artifacts.c.block_digests).where(artifacts.c.digest == digest)
+    row = transaction.execute(query).first()
+    return None if row is None else ArtifactEntry(row.size_bytes, row.block_digests)
+
+
+def set_block_digests(transaction: Transaction, digest: Digest, block_digests: bytes | None) -> None:
+    """None: the bytes are in doubt, and are measured as a whole before they are read again."""
+    transaction.execute(
+        update(artifacts).where(artifacts.c.digest == digest).values(block_digests=block_digests)
     )
 
 
@@ -55,13 +85,14 @@ def owned_sizes(transaction: Transaction, digests: Iterable[Digest], account: Ad
 
 
 def used_bytes(transaction: Transaction, account: Address) -> int:
-    """What counts toward an account's quota."""
-    query = (
+    """What counts toward an account's quota: what it has stored, and what its uploads will be."""
+    stored = (
         select(func.coalesce(func.sum(artifacts.c.size_bytes), 0))
         .join(artifact_owners, artifact_owners.c.digest == artifacts.c.digest)
         .where(artifact_owners.c.account == account)
     )
-    return int(transaction.execute(query).scalar_one())
+    coming = select(func.coalesce(func.sum(uploads.c.size_bytes), 0)).where(uploads.c.account == account)
+    return sum(int(transaction.execute(query).scalar_one()) for query in (stored, coming))
 
 
 def is_newcomer(transaction: Transaction, account: Address) -> bool:
@@ -73,16 +104,14 @@ def is_newcomer(transaction: Transaction, account: Address) -> bool:
 
 
 def newcomers_bytes(transaction: Transaction) -> int:
-    """What the accounts that are of no lease and no unit have stored together."""
-    query = (
+    """What the accounts that are of no lease and no unit have stored and are storing together."""
+    stored = (
         select(func.coalesce(func.sum(artifacts.c.size_bytes), 0))
         .join(artifact_owners, artifact_owners.c.digest == artifacts.c.digest)
-        .where(
-            ~exists().where(leases.c.renter == artifact_owners.c.account),
-            ~exists().where(units.c.worker == artifact_owners.c.account),
-        )
+        .where(_of_newcomer(artifact_owners.c.account))
     )
-    return int(transaction.execute(query).scalar_one())
+    coming = select(func.coalesce(func.sum(uploads.c.size_bytes), 0)).where(_of_newcomer(uploads.c.account))
+    return sum(int(transaction.execute(query).scalar_one()) for query in (stored, coming))
 
 
 def use_artifacts(transaction: Transaction, job_id: JobId, named: Mapping[str, Digest]) -> None:
@@ -119,15 +148,5 @@ def may_read_artifact(transaction: Transaction, digest: Digest, account: Address
     return transaction.execute(query).first() is not None
 
 
-def delete_unused_artifacts(transaction: Transaction, stored_before: int) -> list[Digest]:
-    """Forgets artifacts that no job refers to and that nobody has uploaded lately."""
-    used = exists().where(artifact_uses.c.digest == artifacts.c.digest)
-    recent = exists().where(
-        artifact_owners.c.digest == artifacts.c.digest, artifact_owners.c.stored_at >= stored_before
-    )
-    query = select(artifacts.c.digest).where(artifacts.c.stored_at < stored_before, ~used, ~recent)
-    digests = [Digest(row[0]) for row in transaction.execute(query)]
-    for digest in digests:
-        transaction.execute(delete(artifact_owners).where(artifact_owners.c.digest == digest))
-        transaction.execute(delete(artifacts).where(artifacts.c.digest == digest))
-    return digests
+def _of_newcomer(account: ColumnElement[str]) -> ColumnElement[bool]:
+    return ~exists().where(leases.c.renter == account) & ~exists().where(units.c.worker == account)

@@ -10,8 +10,8 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, func, insert, select, update
 
 from oracle.store.engine import Store, Transaction
-from oracle.store.tables import outbox_attempts as attempts
-from oracle.store.tables import outbox_intents as intents
+from oracle.store.outbox_tables import outbox_attempts as attempts
+from oracle.store.outbox_tables import outbox_intents as intents
 from protocol.calls import Call
 from protocol.errors import BadInput
 from protocol.outbox import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, exists, select
 
 from oracle.jobs import JobState
+from oracle.store.artifact_tables import artifact_owners
 from oracle.store.engine import Transaction
-from oracle.store.tables import artifact_owners, jobs
+from oracle.store.tables import jobs
 from protocol.units import JobId
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from oracle.store import artifact_tables, outbox_tables, tables
 from oracle.store import market_tables as market
-from oracle.store import tables
 from oracle.store.columns import metadata
+
+# With each module of tables, so that `metadata` has them all.
+__all__ = ["DERIVED", "KEPT", "artifact_tables", "market", "metadata", "outbox_tables", "tables"]
 
 # The chain says it all again.
 DERIVED = (

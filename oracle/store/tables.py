@@ -175,24 +175,6 @@ credits = Table(
     Column("units", UnitsText, nullable=False),
 )
 
-artifacts = Table(
-    "artifacts",
-    metadata,
-    hash_column("digest", primary_key=True),
-    integer("size_bytes"),
-    integer("stored_at"),
-)
-
-# Who has shown to possess the bytes, by uploading all of them. The quota of an account is over these rows.
-artifact_owners = Table(
-    "artifact_owners",
-    metadata,
-    Column("digest", LargeBinary(32), ForeignKey("artifacts.digest"), primary_key=True),
-    Column("account", String(42), primary_key=True),
-    integer("stored_at"),
-    Index(None, "account"),
-)
-
 # state: waiting -> queued -> assigned -> running -> finished -> proven; or expired, abandoned (oracle.jobs).
 jobs = Table(
     "jobs",
@@ -215,15 +197,6 @@ jobs = Table(
     hash_column("proof_hash", nullable=True),
     Index(None, "lease_id", "updated_at", "sequence"),
     sqlite_autoincrement=True,
-)
-
-# Which artifacts a job refers to, by their names there: bundle, data, output, trace, log, checkpoint/<i>.
-artifact_uses = Table(
-    "artifact_uses",
-    metadata,
-    Column("job_id", LargeBinary(32), ForeignKey("jobs.job_id"), primary_key=True),
-    Column("name", PlainText, primary_key=True),
-    hash_column("digest", index=True),
 )
 
 # state: assigned -> accepted -> preparing -> running -> uploading -> finished; or lost, refused, superseded.
@@ -366,43 +339,4 @@ proposal_signatures = Table(
     integer("member"),
     text("signature"),
     integer("received_at"),
-)
-
-# Transactions of oracles that share a database (protocol.outbox); `included_block` is that of the receipt.
-outbox_intents = Table(
-    "outbox_intents",
-    metadata,
-    hash_column("scope", primary_key=True),
-    Column("intent", Text, primary_key=True),
-    integer("nonce"),
-    account_column("to_address"),
-    Column("data", LargeBinary, nullable=False),
-    text("value_wei"),
-    integer("gas_limit"),
-    text("state"),
-    text("receipt", nullable=True),
-    text("error", nullable=True),
-    Column("created_at", Double, nullable=False),
-    text("cost_wei"),
-    Column("signed_at", Double, nullable=True),
-    integer("included_block", nullable=True),
-    Index(None, "scope", "nonce", unique=True),
-    Index(None, "scope", "state"),
-    Index(None, "scope", "signed_at"),
-    Index(None, "scope", "included_block"),
-)
-
-outbox_attempts = Table(
-    "outbox_attempts",
-    metadata,
-    hash_column("scope", primary_key=True),
-    hash_column("transaction_hash", primary_key=True),
-    text("intent"),
-    integer("number"),
-    Column("raw", LargeBinary, nullable=False),
-    integer("nonce"),
-    text("max_fee_wei"),
-    text("priority_fee_wei"),
-    Column("signed_at", Double, nullable=False),
-    Index(None, "scope", "intent"),
 )

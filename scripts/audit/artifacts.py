@@ -1,23 +1,36 @@
-"""Artifacts: the bytes behind every digest of a receipt, traces leaf by leaf, checkpoints by their states."""
+"""Artifacts: the bytes behind every digest of a receipt, traces leaf by leaf, checkpoints by their states.
+
+Of sealed ones without a reader's key: that the ciphertexts are there and are those that receipts and orders
+name.
+"""
 
 import json
 import struct
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from protocol import sealing
 from protocol.digests import state_root, tensor_digest
-from protocol.errors import BadInput, ProtocolError
-from protocol.signed import SignedReceipt
-from protocol.structs import JobClass, JobOutcome
+from protocol.errors import BadInput, DigestMismatch, ProtocolError, SealBroken
+from protocol.orders import job_id
+from protocol.signed import SignedOrder, SignedReceipt
+from protocol.structs import JobClass, JobOutcome, Terms
 from protocol.trace import TraceLeaf, check_chain, decode_leaves, trace_root
+from protocol.typed_data import Domain
 from protocol.units import ZERO_DIGEST, Digest, to_hex
 from scripts.audit.proofs import ProvenWork
-from scripts.audit.report import Section
+from scripts.audit.report import NotChecked, Section
 from scripts.audit.sources import Source
 from scripts.client.api import sha256_of_file
+from scripts.client.unsealing import Opener, open_result
 
 MAX_HEADER_BYTES = 64 << 20
+MAX_PLAIN_BYTES = 64 << 30
 CHECKPOINT = "checkpoint/"
 # safetensors' names of dtypes, as torch names them.
 DTYPES: Mapping[str, str] = {
@@ -67,27 +80,124 @@ class Shelf:
         return path if sound else None
 
 
-def check_artifacts(works: Sequence[ProvenWork], source: Source, section: Section) -> int:
+class Reading:
+    """What an audit reads of sealed jobs, with whatever readers' keys it was given, and what it cannot."""
+
+    def __init__(self, domain: Domain, keys: Sequence[X25519PrivateKey], folder: Path) -> None:
+        self._domain = domain
+        self._keys = keys
+        self._folder = folder
+        self._opened = 0
+        self.unread_jobs = 0
+        self.unread_artifacts = 0
+
+    def opener(self, terms: Terms) -> Opener:
+        return Opener(self._domain, self._keys, lambda _: terms)
+
+    def fresh_path(self) -> Path:
+        """Where the next plaintext goes."""
+        self._opened += 1
+        return self._folder / str(self._opened)
+
+
+def check_artifacts(
+    works: Sequence[ProvenWork],
+    source: Source,
+    section: Section,
+    domain: Domain,
+    keys: Sequence[X25519PrivateKey] = (),
+) -> tuple[int, list[NotChecked]]:
     """Every artifact that the receipts and orders name, and what is inside traces; how many there are."""
     shelf = Shelf(source, section)
-    for work in works:
-        classes = {item.order.spec_digest: item.spec.job_class for item in work.evidence.orders}
-        for item in work.evidence.receipts:
-            is_traced = classes.get(item.receipt.spec_digest) is JobClass.TRACED
-            _check_job(f"job {to_hex(item.receipt.order_digest)}", item, is_traced, shelf, section)
-    return shelf.names
+    with tempfile.TemporaryDirectory(prefix="gpgpu-unsealed-") as name:
+        reading = Reading(domain, keys, Path(name))
+        for work in works:
+            orders = {job_id(domain, item.order): item for item in work.evidence.orders}
+            for item in work.evidence.receipts:
+                order = orders.get(item.receipt.order_digest)
+                if order is not None:  # its absence is a difference of the evidence
+                    _check_job(_Job(item, order, work.posted.terms), shelf, reading, section)
+    if not reading.unread_jobs:
+        return shelf.names, []
+    what = f"contents of {reading.unread_artifacts} sealed artifacts of {reading.unread_jobs} jobs"
+    return shelf.names, [NotChecked(what, "they are sealed, and no key of their readers was given")]
 
 
-def _check_job(subject: str, item: SignedReceipt, is_traced: bool, shelf: Shelf, section: Section) -> None:
-    files = {name: shelf.get(f"{subject}: {name}", digest) for name, digest in item.artifacts.items()}
-    shelf.get(f"{subject}: bundle", item.receipt.input_digest)
-    if not is_traced:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    signed: SignedReceipt
+    order: SignedOrder
+    terms: Terms
+
+    @property
+    def subject(self) -> str:
+        return f"job {to_hex(self.signed.receipt.order_digest)}"
+
+
+def _check_job(job: _Job, shelf: Shelf, reading: Reading, section: Section) -> None:
+    subject, signed, bundle = job.subject, job.signed, job.order.order.bundle
+    files = {name: shelf.get(f"{subject}: {name}", digest) for name, digest in signed.stored.items()}
+    packed = shelf.get(f"{subject}: bundle", bundle.ciphertext_digest)
+    if sealing.is_sealed(bundle):
+        try:
+            content_key = reading.opener(job.terms).content_key(job.order.order)
+        except SealBroken as error:
+            if error.code != "not_a_reader":
+                section.fail_with("order_seal", subject, error)
+            reading.unread_jobs += 1
+            reading.unread_artifacts += 1 + len(files)
+            return
+        assert content_key is not None  # noqa: S101 - the bundle is sealed
+        _check_bundle(job, packed, content_key, reading, section)
+        files = {
+            name: _unseal(job, name, path, content_key, reading, section) for name, path in files.items()
+        }
+    if job.order.spec.job_class is not JobClass.TRACED:
         return
     trace = files.get("trace")
     if trace is not None:
-        _check_trace(subject, item, trace, files, section)
-    elif item.receipt.outcome is JobOutcome.COMPLETED and "trace" not in files:
+        _check_trace(subject, signed, trace, files, section)
+    elif signed.receipt.outcome is JobOutcome.COMPLETED and "trace" not in files:
         section.fail("trace_missing", subject, "a trace", "none")
+
+
+def _check_bundle(
+    job: _Job, path: Path | None, content_key: bytes, reading: Reading, section: Section
+) -> None:
+    if path is None:
+        return  # missing or altered bytes are reported where they are read
+    target = reading.fresh_path()
+    try:
+        with path.open("rb") as sealed, target.open("wb") as plain:
+            actual = sealing.unseal(sealed, plain, content_key, sealing.BUNDLE, MAX_PLAIN_BYTES)
+    except ProtocolError as error:
+        section.fail_with("artifact_seal", f"{job.subject}: bundle", error)
+    else:
+        section.compare(
+            "artifact_plaintext", f"{job.subject}: bundle", job.signed.receipt.input_digest, actual
+        )
+    finally:
+        target.unlink(missing_ok=True)
+
+
+def _unseal(
+    job: _Job, name: str, path: Path | None, content_key: bytes, reading: Reading, section: Section
+) -> Path | None:
+    """The plaintext; None where the file is missing or what is inside is not what the receipt names."""
+    if path is None:
+        return None
+    target, subject = reading.fresh_path(), f"{job.subject}: {name}"
+    try:
+        open_result(path, target, content_key, job.signed, name, MAX_PLAIN_BYTES)
+    except DigestMismatch as error:
+        section.fail_with("artifact_plaintext", subject, error)
+    except ProtocolError as error:
+        section.fail_with("artifact_seal", subject, error)
+    else:
+        section.compared += 1
+        return target
+    target.unlink(missing_ok=True)
+    return None
 
 
 def _check_trace(

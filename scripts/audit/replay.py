@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from web3 import Web3
 
 from protocol.chain import read_block
@@ -40,6 +41,8 @@ class Scope:
     to_block: int | None = None
     source: Source | None = None
     with_artifacts: bool = True
+    reader_keys: tuple[X25519PrivateKey, ...] = ()
+    """With which sealed artifacts are read."""
     reputations: Callable[[], Iterable[ReputationsBody]] | None = None
     """Asks an oracle for what it says."""
 
@@ -128,7 +131,9 @@ def _check_work(
         return works, 0, [NotChecked("artifacts", reason)]
     tell("artifacts")
     sections.append(Section("artifacts"))
-    return works, artifacts.check_artifacts(works, source, sections[-1]), []
+    domain = told.state.parameters.domain
+    count, unread = artifacts.check_artifacts(works, source, sections[-1], domain, scope.reader_keys)
+    return works, count, unread
 
 
 def _counts(told: History, works: Sequence[ProvenWork], artifact_count: int) -> dict[str, int]:

@@ -7,12 +7,12 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 from urllib.parse import urlencode
 
 import httpx2 as httpx
@@ -21,7 +21,9 @@ from pydantic import ValidationError
 from protocol import bodies, market_bodies
 from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
 from protocol.matching import Requirements
+from protocol.readers import ReaderKey
 from protocol.request_auth import sign_request
+from protocol.resumable import PIECE_BYTES, Answer, upload_steps
 from protocol.signed import SignedOffer, SignedOrder
 from protocol.structs import Terms
 from protocol.typed_data import Domain, Signer
@@ -36,6 +38,9 @@ RECONNECT_SECONDS = 0.5
 MAX_PAGE = 500
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RETRYABLE_STATUSES = (408, 425, 429)
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
+MAX_STALLS = 5
+RETRY_SECONDS = 0.5
 EMPTY_DIGEST = Digest(hashlib.sha256(b"").digest())
 
 
@@ -177,18 +182,21 @@ class OracleClient:
 
     def log(self, job_id: JobId, offset: int, wait_seconds: int = 0) -> tuple[bytes, int, bool]:
         """The log's bytes from `offset` on, the next offset, and whether no more will come."""
-        target = _target(f"/v1/jobs/{to_hex(job_id)}/logs", offset=offset, wait_seconds=wait_seconds)
-        body = self._get(bodies.LogsBody, target, signed=True)
+        body = self.log_part(job_id, offset, wait_seconds)
         return base64.b64decode(body.data), body.next_offset, body.complete
 
-    def read_log(self, job_id: JobId) -> Iterator[bytes]:
+    def log_part(self, job_id: JobId, offset: int, wait_seconds: int = 0) -> bodies.LogsBody:
+        target = _target(f"/v1/jobs/{to_hex(job_id)}/logs", offset=offset, wait_seconds=wait_seconds)
+        return self._get(bodies.LogsBody, target, signed=True)
+
+    def read_log(self, job_id: JobId) -> Iterator[bodies.LogsBody]:
         """What there is of the log now."""
         offset = 0
-        while (found := self.log(job_id, offset))[0]:
-            yield found[0]
-            offset = found[1]
+        while (part := self.log_part(job_id, offset)).data:
+            yield part
+            offset = part.next_offset
 
-    def follow_log(self, job_id: JobId) -> Iterator[bytes]:
+    def follow_log(self, job_id: JobId) -> Iterator[bodies.LogsBody]:
         """The whole log as it grows, until the job has ended.
 
         A connection that breaks is made anew, after what has come. ServiceUnavailable if that fails.
@@ -200,39 +208,86 @@ class OracleClient:
                 for event in _events(response):
                     if event.name == "end":
                         return
-                    body = _checked(bodies.LogsBody, event.data.encode(), target)
-                    yield base64.b64decode(body.data)
-                    offset = body.next_offset
+                    part = _checked(bodies.LogsBody, event.data.encode(), target)
+                    yield part
+                    offset = part.next_offset
             time.sleep(RECONNECT_SECONDS)
+
+    def readers(self) -> tuple[ReaderKey, ...]:
+        """Who may read what can be checked, as the oracle says; nothing of it is verified here."""
+        return self._get(bodies.ReadersBody, "/v1/readers").readers
 
     def evidence(self, proof_hash: ProofHash) -> bytes:
         """The canonical JSON that a proof commits to. Open: it holds digests only."""
         return self._send("GET", f"/v1/proofs/{to_hex(proof_hash)}/evidence").content
 
-    def upload(self, path: Path, digest: Digest) -> bodies.ArtifactBody:
-        """Stream a file to its content address; the same bytes again cost nothing but the transfer."""
-        target = f"/v1/artifacts/{digest.hex()}"
-        headers = self._authorization("PUT", target, digest)
-        headers["Content-Length"] = str(path.stat().st_size)
-        response = self._exchange("PUT", target, headers, _chunks(path))
-        return _parsed(bodies.ArtifactBody, response)
+    def upload(self, path: Path, digest: Digest) -> None:
+        """Afterwards the oracle has the file under its digest. Of a large one, only what it lacks is sent.
+
+        Broken connections are taken up again for as long as that brings the upload on.
+        """
+        size_bytes = path.stat().st_size
+        if size_bytes <= PIECE_BYTES:
+            target = f"/v1/artifacts/{digest.hex()}"
+            headers = self._authorization("PUT", target, digest)
+            headers["Content-Length"] = str(size_bytes)
+            _parsed(bodies.ArtifactBody, self._exchange("PUT", target, headers, _chunks(path)))
+            return
+        with path.open("rb") as file:
+            _persist(lambda: self._upload_rest(file.fileno(), size_bytes, digest))
+
+    def _upload_rest(self, descriptor: int, size_bytes: int, digest: Digest) -> Iterator[None]:
+        """Yields whenever the upload has come on."""
+        steps = upload_steps(digest, size_bytes, lambda offset, count: os.pread(descriptor, count, offset))
+        step = next(steps, None)
+        while step is not None:
+            body_digest = Digest(hashlib.sha256(step.body).digest())
+            headers = {**step.headers, **self._authorization(step.method, step.target, body_digest)}
+            response = self._exchange(step.method, step.target, headers, step.body, step.expected)
+            if step.body and response.is_success:
+                yield
+            try:
+                step = steps.send(Answer(response.status_code, dict(response.headers.items())))
+            except StopIteration:
+                return
 
     def download(self, digest: Digest, target_path: Path, max_bytes: int) -> int:
-        """Fetch an artifact into a file that appears only when its digest is right; its size in bytes."""
-        target = f"/v1/artifacts/{digest.hex()}"
-        headers = self._authorization("GET", target, EMPTY_DIGEST)
+        """Fetch an artifact into a file that appears only when its digest is right; its size in bytes.
+
+        Broken connections are taken up again for as long as that brings more bytes.
+        """
         target_path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target_path.parent, prefix=".download-")
         partial = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as out, self._streamed(target, headers) as response:
-                size_bytes, actual = _copy(self._pieces(response), out, max_bytes)
+            with os.fdopen(descriptor, "wb") as out:
+                _persist(lambda: self._download_rest(digest, out, max_bytes))
+            actual = sha256_of_file(partial)
             if actual != digest:
                 raise DigestMismatch(f"artifact: expected sha256 {digest.hex()}, got {actual.hex()}")
+            size_bytes = partial.stat().st_size
             partial.replace(target_path)
         finally:
             partial.unlink(missing_ok=True)
         return size_bytes
+
+    def _download_rest(self, digest: Digest, out: BinaryIO, max_bytes: int) -> Iterator[None]:
+        """Yields whenever bytes have come."""
+        target, start = f"/v1/artifacts/{digest.hex()}", out.tell()
+        headers = self._authorization("GET", target, EMPTY_DIGEST)
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        with self._streamed(target, headers) as response:
+            if response.status_code == RANGE_NOT_SATISFIABLE:
+                return  # the connection broke after the last byte
+            if start and response.status_code != PARTIAL_CONTENT:
+                out.seek(0)
+                out.truncate()
+            for piece in self._pieces(response):
+                if out.tell() + len(piece) > max_bytes:
+                    raise LimitExceeded(f"artifact: expected at most {max_bytes} bytes, got more")
+                out.write(piece)
+                yield
 
     def _get(self, body: type[AnyBody], target: str, signed: bool = False) -> AnyBody:
         return _parsed(body, self._send("GET", target, signed=signed))
@@ -247,13 +302,18 @@ class OracleClient:
         return self._exchange(method, target, headers, content)
 
     def _exchange(
-        self, method: str, target: str, headers: Mapping[str, str], content: bytes | Iterator[bytes] | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes | Iterator[bytes] | None,
+        expected: Sequence[int] = (),
     ) -> httpx.Response:
         try:
             response = self._http.request(method, target, headers=dict(headers), content=content)
         except httpx.TransportError as error:
             raise self._unavailable(error) from error
-        if response.status_code >= 400:
+        if response.status_code >= 400 and response.status_code not in expected:
             raise _refusal(response.status_code, response.content)
         return response
 
@@ -296,8 +356,9 @@ class _Stream:
     def __enter__(self) -> httpx.Response:
         try:
             self._response = self._client._http.send(self._request, stream=True)
-            if self._response.status_code >= 400:
-                raise _refusal(self._response.status_code, self._response.read())
+            status = self._response.status_code
+            if status >= 400 and status != RANGE_NOT_SATISFIABLE:
+                raise _refusal(status, self._response.read())
         except httpx.TransportError as error:
             raise self._client._unavailable(error) from error
         return self._response
@@ -314,15 +375,19 @@ def sha256_of_file(path: Path) -> Digest:
         return Digest(hashlib.file_digest(file, "sha256").digest())
 
 
-def _copy(pieces: Iterator[bytes], out: Any, max_bytes: int) -> tuple[int, Digest]:
-    digest, size_bytes = hashlib.sha256(), 0
-    for piece in pieces:
-        size_bytes += len(piece)
-        if size_bytes > max_bytes:
-            raise LimitExceeded(f"artifact: expected at most {max_bytes} bytes, got more")
-        digest.update(piece)
-        out.write(piece)
-    return size_bytes, Digest(digest.digest())
+def _persist(begin: Callable[[], Iterator[None]]) -> None:
+    """Runs it to its end, and begins it again where it broke off: MAX_STALLS times without coming on."""
+    stalls = 0
+    while True:
+        try:
+            for _ in begin():
+                stalls = 0
+            return
+        except ServiceUnavailable:
+            stalls += 1
+            if stalls > MAX_STALLS:
+                raise
+            time.sleep(RETRY_SECONDS * 2 ** (stalls - 1))
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

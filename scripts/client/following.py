@@ -7,6 +7,7 @@ from protocol.bodies import JobBody
 from protocol.structs import JobOutcome
 from protocol.units import JobId
 from scripts.client.api import OracleClient
+from scripts.client.unsealing import JobLog, Opener
 
 ENDED_STATES = ("finished", "proven", "expired", "abandoned")
 
@@ -16,15 +17,17 @@ def follow(
     job_ids: Sequence[JobId],
     on_change: Callable[[JobBody], None],
     on_log: Callable[[JobId, bytes], None] | None = None,
+    opener: Opener | None = None,
     check: Callable[[], None] | None = None,
     poll_seconds: float = 0.5,
 ) -> Iterator[JobBody]:
     """Each job as it ends.
 
     Meanwhile `on_change` hears of every change of state, `on_log` every byte of the logs, and `check`, which
-    is asked at every turn, may raise to give up.
+    is asked at every turn, may raise to give up. Logs of sealed jobs are read with `opener`.
     """
     states: dict[JobId, tuple[str, int]] = {}
+    logs: dict[JobId, JobLog] = {}
     offsets = dict.fromkeys(job_ids, 0)
     waiting = list(job_ids)
     while waiting:
@@ -36,7 +39,8 @@ def follow(
                 states[current] = (body.state, body.attempt)
                 on_change(body)
             if on_log is not None:
-                offsets[current] = _drain(oracle, current, offsets[current], on_log)
+                log = logs.setdefault(current, JobLog(oracle, body, opener))
+                offsets[current] = _drain(log, current, offsets[current], on_log)
             if body.state in ENDED_STATES:
                 waiting.remove(current)
                 yield body
@@ -44,12 +48,13 @@ def follow(
             time.sleep(poll_seconds)
 
 
-def _drain(oracle: OracleClient, current: JobId, offset: int, on_log: Callable[[JobId, bytes], None]) -> int:
+def _drain(log: JobLog, current: JobId, offset: int, on_log: Callable[[JobId, bytes], None]) -> int:
     while True:
-        data, next_offset, _ = oracle.log(current, offset)
-        if not data:
+        data, next_offset, _ = log.read(offset)
+        if data:
+            on_log(current, data)
+        if next_offset == offset:
             return offset
-        on_log(current, data)
         offset = next_offset
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from protocol.errors import BadInput
-from protocol.events import EpochRaised, OfferListed, UnitRegistered, decode, emitters
+from protocol.events import EpochRaised, OfferListed, UnitRegistered, WorkerRotated, decode, emitters
 from protocol.keccak import keccak256
 from protocol.ledger.offers import EPOCH_SHIFT
 from protocol.manifest import DeploymentManifest
 from protocol.outbox import Receipt
+from protocol.sealing import check_reader
 from protocol.signed import SignedOffer
 from protocol.structs import Offer, OfferKind, Unit
 from protocol.typed_data import hash_struct, sign
@@ -35,15 +36,17 @@ class HostInventory(msgspec.Struct, frozen=True):
     """What `python -m worker identify --json` prints; the parts that a registration needs."""
 
     gpus: tuple[HostGpu, ...]
+    encryption_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """The devices of one unit."""
+    """The devices of one unit, and what its worker's artifacts are sealed to; zero: nothing is."""
 
     gpu_class: str
     gpu_ids: tuple[bytes, ...]
     vram_mib: int
+    encryption_key: bytes = ZERO_BYTES32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,16 @@ def read_devices(path: Path) -> Devices:
         gpu_class=class_of(names.pop()),
         gpu_ids=tuple(sorted(hex_bytes(gpu.id, 32, "GPU id") for gpu in inventory.gpus)),
         vram_mib=min(gpu.vram_mib for gpu in inventory.gpus),
+        encryption_key=_encryption_key(inventory),
     )
+
+
+def _encryption_key(inventory: HostInventory) -> bytes:
+    if inventory.encryption_key is None:
+        return ZERO_BYTES32
+    key = hex_bytes(inventory.encryption_key, 32, "encryption key")
+    check_reader(key)
+    return key
 
 
 def class_of(name: str) -> str:
@@ -107,7 +119,7 @@ def register_unit(purse: Purse, worker: Address, devices: Devices, node: str) ->
     unit = Unit(
         provider=purse.address,
         worker=worker,
-        encryption_key=ZERO_BYTES32,
+        encryption_key=devices.encryption_key,
         node_id=keccak256(node.encode()),
         gpu_class=pack_name(devices.gpu_class),
         gpu_count=len(devices.gpu_ids),
@@ -117,6 +129,25 @@ def register_unit(purse: Purse, worker: Address, devices: Devices, node: str) ->
         fresh_intent("register unit"), purse.chain.registry.build_register_unit(unit, devices.gpu_ids)
     )
     return event_of(receipt, UnitRegistered, purse.chain.manifest).unit_id
+
+
+def rotate_worker(
+    purse: Purse, unit_id: UnitId, worker: Address | None, encryption_key: bytes | None
+) -> Unit:
+    """Another worker key, another encryption key, or both; what is None stays. The unit as it is then.
+
+    Orders sealed to the key before are read with it: the worker keeps it.
+    """
+    registry = purse.chain.registry
+    unit, _ = registry.unit_of(unit_id)
+    if unit.provider != purse.address:
+        raise BadInput(f"unit {to_hex(unit_id)}: expected one of {purse.address}, got {unit.provider}")
+    if encryption_key is not None and any(encryption_key):
+        check_reader(encryption_key)
+    chosen = unit.encryption_key if encryption_key is None else encryption_key
+    call = registry.build_rotate_worker(unit_id, unit.worker if worker is None else worker, chosen)
+    event_of(purse.send(fresh_intent("rotate worker"), call), WorkerRotated, purse.chain.manifest)
+    return registry.unit_of(unit_id)[0]
 
 
 def list_offer(purse: Purse, draft: OfferDraft) -> OfferHash:

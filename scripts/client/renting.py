@@ -13,6 +13,7 @@ from protocol.events import LeaseExtended, LeaseOpened
 from protocol.matching import Requirements, Schedule, window_of
 from protocol.orders import first_order_hash, job_id, lease_id
 from protocol.outbox import Receipt
+from protocol.readers import renter_key
 from protocol.signed import SignedOffer, SignedOrder
 from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, OfferKind, Terms
 from protocol.typed_data import hash_struct, sign
@@ -31,6 +32,7 @@ from scripts.client.planning import (
     order_of_lease,
     require_fitting,
 )
+from scripts.client.privacy import Parcel, Privacy, make_parcel, privacy_of
 from scripts.client.providing import event_of
 from scripts.client.purse import Purse, fresh_intent
 from scripts.client.quoting import request_quotes, sound_bids
@@ -49,6 +51,7 @@ class Proposal:
 
     task: Task
     bundle: Bundle
+    privacy: Privacy
     specs: tuple[JobSpec, ...]
     schedule: Schedule
     terms: Terms
@@ -70,9 +73,10 @@ class Launch:
     terms: Terms
     lease_id: LeaseId
     is_open: bool
-    bundle: Bundle
+    parcel: Parcel
     orders: tuple[SignedOrder, ...]
     job_ids: tuple[JobId, ...]
+    privacy: Privacy
     offer_signature: bytes = b""
 
 
@@ -138,6 +142,7 @@ def propose(
     return Proposal(
         task=task,
         bundle=bundle,
+        privacy=privacy_of(chain, oracle, task, chosen.unit_id),
         specs=task.job_specs(bundle.digest, bundle.entrypoint),
         schedule=schedule,
         terms=draft_terms(chosen, chosen.provider, window, fee_bps, ZERO_DIGEST, 0),
@@ -211,23 +216,28 @@ def next_start(chain: Chain) -> int:
 def draft_launch(purse: Purse, proposal: Proposal) -> Launch:
     """Terms as of now, and the orders of their lease. Nothing is sent."""
     chain, offer = purse.chain, proposal.offer
+    # Before the clock is read: it may take seconds.
+    parcel = make_parcel(proposal.bundle, proposal.privacy, renter_key(chain.domain, purse.account))
     window = window_of(offer, next_start(chain), proposal.schedule)
-    drafts = draft_orders(
-        proposal.specs, proposal.bundle.reference, proposal.task.limits(), window.end, _nonce()
-    )
-    fee_bps, first = proposal.terms.fee_bps, first_order_hash(drafts[0])
-    terms = draft_terms(offer, purse.address, window, fee_bps, first, secrets.randbits(128))
+    limits, fee_bps = proposal.task.limits(), proposal.terms.fee_bps
+    drafts = draft_orders(proposal.specs, parcel.reference, limits, window.end, _nonce())
+    # What keys are wrapped for is the lease but for its first order, which carries wrapped keys.
+    bare = draft_terms(offer, purse.address, window, fee_bps, ZERO_DIGEST, secrets.randbits(128))
+    wrapped = [parcel.wrap(chain.domain, bare, order) for order in drafts]
+    terms = replace(bare, first_order=first_order_hash(wrapped[0]))
     of_lease = lease_id(chain.domain, terms)
     rest = [
         _signed(purse, order_of_lease(order, of_lease), spec)
-        for order, spec in zip(drafts[1:], proposal.specs[1:], strict=True)
+        for order, spec in zip(wrapped[1:], proposal.specs[1:], strict=True)
     ]
-    orders = (SignedOrder(order_of_lease(drafts[0], of_lease), None, proposal.specs[0]), *rest)
-    launch = _launch(chain, terms, of_lease, False, proposal.bundle, orders)
+    orders = (SignedOrder(order_of_lease(wrapped[0], of_lease), None, proposal.specs[0]), *rest)
+    launch = _launch(chain, terms, of_lease, False, parcel, orders, proposal.privacy)
     return replace(launch, offer_signature=proposal.offer_signature)
 
 
-def launch_on_lease(purse: Purse, lease: LeaseBody, task: Task, bundle: Bundle) -> Launch:
+def launch_on_lease(
+    purse: Purse, oracle: OracleClient, lease: LeaseBody, task: Task, bundle: Bundle
+) -> Launch:
     """Orders under a lease that the wallet has. BadInput, Expired where it is another's or over."""
     chain, terms = purse.chain, lease.terms
     of_lease = lease_id(chain.domain, terms)
@@ -243,12 +253,14 @@ def launch_on_lease(purse: Purse, lease: LeaseBody, task: Task, bundle: Bundle) 
     if chain.head().timestamp >= end:
         raise Expired(f"lease {lease.lease_id}: ended at {end}")
     specs = task.job_specs(bundle.digest, bundle.entrypoint)
-    drafts = draft_orders(specs, bundle.reference, task.limits(), end, _nonce())
+    privacy = privacy_of(chain, oracle, task, terms.offer.unit_id)
+    parcel = make_parcel(bundle, privacy, renter_key(chain.domain, purse.account))
+    drafts = draft_orders(specs, parcel.reference, task.limits(), end, _nonce())
     orders = [
-        _signed(purse, order_of_lease(order, of_lease), spec)
+        _signed(purse, order_of_lease(parcel.wrap(chain.domain, terms, order), of_lease), spec)
         for order, spec in zip(drafts, specs, strict=True)
     ]
-    return _launch(chain, terms, of_lease, True, bundle, orders)
+    return _launch(chain, terms, of_lease, True, parcel, orders, privacy)
 
 
 def _launch(
@@ -256,11 +268,12 @@ def _launch(
     terms: Terms,
     of_lease: LeaseId,
     is_open: bool,
-    bundle: Bundle,
+    parcel: Parcel,
     orders: Sequence[SignedOrder],
+    privacy: Privacy,
 ) -> Launch:
     job_ids = tuple(job_id(chain.domain, item.order) for item in orders)
-    return Launch(terms, of_lease, is_open, bundle, tuple(orders), job_ids)
+    return Launch(terms, of_lease, is_open, parcel, tuple(orders), job_ids, privacy)
 
 
 def _signed(purse: Purse, order: JobOrder, spec: JobSpec) -> SignedOrder:
@@ -338,7 +351,7 @@ def send(purse: Purse, oracle: OracleClient, launch: Launch) -> Receipt | None:
 
     The first order goes before the money: whatever ends us after the opening, the lease has its job.
     """
-    oracle.upload(launch.bundle.path, launch.bundle.digest)
+    oracle.upload(launch.parcel.path, launch.parcel.digest)
     first, *rest = launch.orders
     oracle.post_order(launch.terms, first)
     receipt = None if launch.is_open else open_lease(purse, launch.terms, launch.offer_signature)

@@ -38,6 +38,18 @@ class NetworkFolder:
         """Where the oracle keeps evidence and artifacts."""
         return self.root / "oracle" / "artifacts"
 
+    @property
+    def readers_file(self) -> Path:
+        """The keys that the oracle publishes for jobs that can be checked."""
+        return self.root / "readers.json"
+
+    def reader_key(self, name: str) -> Path:
+        return self.root / "keys" / f"{name}.reader"
+
+    def encryption_keys(self, worker: str) -> Path:
+        """Of a worker."""
+        return self.data_dir(worker) / "keys"
+
     def keystore(self, name: str) -> Path:
         return self.root / "keys" / f"{name}.json"
 

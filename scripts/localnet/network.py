@@ -3,14 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from protocol.json_text import canonical_json
 from protocol.outbox import Receipt
+from protocol.readers import ReaderRole, sign_reader_key
+from protocol.sealing import public_bytes
 from protocol.units import Address, OfferHash, UnitId
 from protocol.weekly_hours import parse_hours
 from scripts.client import judging, providing
 from scripts.client.api import Identity, OracleClient
 from scripts.client.chain import Chain, open_chain, payment_tokens
 from scripts.client.purse import Purse, fresh_intent
+from scripts.client.reader_files import open_reader_key
 from scripts.client.wallet import address_of_keystore, unlock
 from scripts.localnet import services
 from scripts.localnet.anvil import Anvil, free_port, rpc, start_anvil
@@ -20,7 +25,7 @@ from scripts.localnet.waiting import await_value
 
 WEI_EACH = 100 * 10**18
 DAY_SECONDS = 86_400
-SERVICE_KEYS = ("keeper", "treasury")
+SERVICE_KEYS = ("keeper", "treasury", "verifier")
 MEMBERS = ("member-0", "member-1", "member-2")
 ROTATION_SECONDS = 30.0
 
@@ -106,7 +111,19 @@ class Network:
             timeout_seconds=ROTATION_SECONDS,
         )
 
+    def publish_readers(self) -> None:
+        """The oracle will show keys of a verifier and of the quorum's members, to seal jobs to."""
+        domain = self.opened_chain.domain
+        readers: list[Any] = []
+        for name in ("verifier", *MEMBERS):
+            role = ReaderRole.VERIFIER if name == "verifier" else ReaderRole.COMMITTEE
+            key = public_bytes(open_reader_key(self.folder.reader_key(name)))
+            account = unlock(self.folder.keystore(name), self.folder.password_file, str)
+            readers.append(sign_reader_key(domain, role, key, account).to_json())
+        self.folder.readers_file.write_bytes(canonical_json(readers))
+
     def start_oracle(self) -> Process:
+        self.publish_readers()
         process = services.start_oracle(self.supervisor, self.folder, self.anvil, self.oracle_port)
         services.await_oracle(process, self.oracle_url)
         return process
@@ -154,7 +171,7 @@ class Network:
         stake_token = self.opened_chain.manifest.stake_token
         worker = self.make_key(plan.worker)
         providing.stake(purse, self.mint(plan.wallet, stake_token, plan.stake))
-        devices = providing.read_devices(services.identify_devices(self.folder, plan.name))
+        devices = providing.read_devices(services.identify_devices(self.folder, plan.name, plan.worker))
         unit_id = providing.register_unit(purse, worker, devices, f"host of {plan.name}")
         draft = providing.OfferDraft(
             unit_id=unit_id,

@@ -76,6 +76,7 @@ def start_oracle(supervisor: Supervisor, folder: NetworkFolder, anvil: Anvil, po
             "confirmations": 0,
             "poll_seconds": 0.3,
             "keeper_seconds": 0.5,
+            "readers_file": str(folder.readers_file),
             "keystore": str(folder.keystore("keeper")),
             "password_file": str(folder.password_file),
         },
@@ -138,8 +139,13 @@ def await_workers(supervisor: Supervisor, url: str, count: int) -> None:
     await_value(f"{count} workers connect", are_connected, timeout_seconds=START_SECONDS)
 
 
-def identify_devices(folder: NetworkFolder, device: str) -> Path:
-    """The inventory of this host's processors under the name `device`, as the worker tells it, in a file."""
+def identify_devices(folder: NetworkFolder, device: str, worker: str) -> Path:
+    """The inventory of this host's processors under the name `device`, as the worker tells it, in a file.
+
+    Afterwards the worker has an encryption key.
+    """
+    keys = folder.encryption_keys(worker)
+    keys.parent.mkdir(mode=0o700, exist_ok=True)
     command = [
         sys.executable,
         "-m",
@@ -150,6 +156,8 @@ def identify_devices(folder: NetworkFolder, device: str) -> Path:
         "cpu",
         "--cpu-device",
         device,
+        "--key-dir",
+        str(keys),
     ]
     found = subprocess.run(  # noqa: S603 - our own module
         command,

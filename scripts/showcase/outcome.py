@@ -10,6 +10,7 @@ from scripts.auditor import show_report
 from scripts.client.amounts import format_duration
 from scripts.client.chain import Tokens
 from scripts.showcase.play import Outcome
+from scripts.terminal.views import class_of_job
 
 
 def show_outcome(outcome: Outcome, console: Console) -> None:
@@ -73,7 +74,7 @@ def _jobs(outcome: Outcome) -> Table:
     for body in outcome.jobs:
         receipt = body.receipt.receipt if body.receipt is not None else None
         table.add_row(
-            body.spec.job_class.name,
+            class_of_job(body),
             " ".join((body.spec.entrypoint, *body.spec.arguments)),
             body.state if receipt is None else f"{receipt.outcome.name.lower()}, {body.state}",
             "-" if receipt is None else f"{receipt.output_digest.hex()[:32]}…",

@@ -12,8 +12,9 @@ from protocol.bundle import extract_bundle
 from protocol.chain import connect, disconnect
 from protocol.errors import ProtocolError, RetryableError
 from protocol.logs import fetch_logs
+from protocol.readers import renter_key
 from protocol.structs import LeaseStatus, NoticeReason
-from protocol.units import Address, JobId, hex_bytes
+from protocol.units import Address, JobId
 from protocol.weekly_hours import rule_around
 from scripts.audit.replay import Scope, replay
 from scripts.audit.report import Report
@@ -23,8 +24,10 @@ from scripts.client.api import OracleClient
 from scripts.client.bundling import bundle_of
 from scripts.client.chain import Tokens
 from scripts.client.following import follow, has_succeeded
+from scripts.client.reader_files import read_reader_key
 from scripts.client.renting import Launch
 from scripts.client.schedules import schedule_of
+from scripts.client.unsealing import JobLog, Opener, download_artifact, opener_of
 from scripts.client.withdrawals import withdraw_compensation, withdraw_credits, withdraw_fees
 from scripts.localnet.anvil import PROJECT
 from scripts.localnet.folder import NetworkFolder
@@ -121,7 +124,7 @@ def _act(network: Network, steps: Steps) -> Outcome:
         for launch in (digits, evening):
             _await_close(network, launch, step)
     named = _named_jobs(digits, sweep, evening)
-    accuracy = _download(network.folder, oracle, named)
+    accuracy = _download(network.folder, oracle, _opener(network, oracle), named)
     with steps.step("withdraw") as step:
         payments = _withdraw(network, providers, step)
     with steps.step("audit") as step:
@@ -165,8 +168,9 @@ def _rent_and_train(network: Network, oracle: OracleClient, step: Step) -> Launc
 def _sweep(network: Network, oracle: OracleClient, lease: Launch, step: Step) -> Launch:
     task = load_task(EXAMPLES / "sweep" / "task.yaml")
     with bundle_of(task) as bundle:
-        launch = renting.launch_on_lease(network.purse("renter"), oracle.lease(lease.lease_id), task, bundle)
-        renting.send(network.purse("renter"), oracle, launch)
+        purse = network.purse("renter")
+        launch = renting.launch_on_lease(purse, oracle, oracle.lease(lease.lease_id), task, bundle)
+        renting.send(purse, oracle, launch)
     _finish(network, oracle, launch, step)
     return launch
 
@@ -211,9 +215,12 @@ def _finish(network: Network, oracle: OracleClient, launch: Launch, step: Step) 
         if count == 1:
             _show_line(step, data.decode("utf-8", "replace"))
 
-    for body in follow(oracle, launch.job_ids, on_change, on_log, check):
+    opener = _opener(network, oracle)
+    for body in follow(oracle, launch.job_ids, on_change, on_log, opener, check):
         if not has_succeeded(body):
-            raise JobsFailed("jobs_failed", f"job {body.job_id} {body.state}: {_failure(oracle, body)}")
+            raise JobsFailed(
+                "jobs_failed", f"job {body.job_id} {body.state}: {_failure(oracle, opener, body)}"
+            )
         done += 1
         step.advance_to(done, count)
 
@@ -228,21 +235,27 @@ def _show_line(step: Step, text: str) -> None:
         step.detail(lines[-1])
 
 
-def _failure(oracle: OracleClient, body: JobBody) -> str:
+def _opener(network: Network, oracle: OracleClient) -> Opener:
+    """Reads what is sealed to the renter."""
+    domain = network.opened_chain.domain
+    return opener_of(domain, (renter_key(domain, network.purse("renter").account),), oracle)
+
+
+def _failure(oracle: OracleClient, opener: Opener, body: JobBody) -> str:
     """Why a job did not succeed: its outcome and the end of its log."""
     outcome = body.detail if body.receipt is None else body.receipt.receipt.outcome.name.lower()
-    data, _, _ = oracle.log(JobId(hex_bytes(body.job_id, 32)), max(0, body.log_bytes - 2000))
+    data, _, _ = JobLog(oracle, body, opener).read(max(0, body.log_bytes - 2000))
     return f"{outcome}; the end of its log:\n{data.decode('utf-8', 'replace')}"
 
 
-def _download(folder: NetworkFolder, oracle: OracleClient, jobs: Mapping[str, JobId]) -> float:
-    """Every job's output into `results/`, digests checked; the training's test accuracy."""
+def _download(
+    folder: NetworkFolder, oracle: OracleClient, opener: Opener, jobs: Mapping[str, JobId]
+) -> float:
+    """Every job's output into `results/`, deciphered, digests checked; the training's test accuracy."""
     results = folder.root / "results"
     for name, job in jobs.items():
-        body = oracle.job(job)
-        assert body.receipt is not None  # noqa: S101 - only jobs that succeeded come here
         tar = results / f"{name}.tar"
-        oracle.download(body.receipt.artifacts["output"], tar, MAX_OUTPUT_BYTES)
+        download_artifact(oracle, opener, oracle.job(job), "output", tar, MAX_OUTPUT_BYTES)
         with tar.open("rb") as source:
             extract_bundle(source, results / name, MAX_OUTPUT_BYTES, MAX_OUTPUT_FILES)
     metrics = json.loads((results / "digits" / "metrics.json").read_text())
@@ -287,11 +300,15 @@ def _withdraw(network: Network, providers: Sequence[Provider], step: Step) -> li
 
 
 def _audit(network: Network, step: Step) -> Report:
-    """From logs and calls at one block, the evidence and the artifacts; the report is kept as a file."""
+    """From logs and calls at one block, the evidence and the artifacts; the report is kept as a file.
+
+    With the verifier's key, to which the TRACED job is sealed too; the others only renter and worker read.
+    """
     manifest = network.opened_chain.manifest
     web3 = connect(network.anvil.rpc_url, manifest.chain_id)
     try:
-        scope = Scope(source=FolderSource(network.folder.artifacts))
+        keys = (read_reader_key(network.folder.reader_key("verifier")),)
+        scope = Scope(source=FolderSource(network.folder.artifacts), reader_keys=keys)
         report = replay(web3, manifest, scope, step.passing)
     finally:
         disconnect(web3)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scripts.client.api import OracleClient
     from scripts.client.chain import Chain
     from scripts.client.purse import Purse
+    from scripts.client.unsealing import Opener
 
 
 class Session:
@@ -71,6 +72,16 @@ class Session:
             domain = Domain(self.manifest.chain_id, self.manifest.market)
             identity = Identity(domain, self.account)
         return OracleClient(self._given["oracle_url"], identity)
+
+    @cached_property
+    def opener(self) -> "Opener":
+        """Reads what is sealed to the key's owner."""
+        from protocol.readers import renter_key
+        from protocol.typed_data import Domain
+        from scripts.client.unsealing import opener_of
+
+        domain = Domain(self.manifest.chain_id, self.manifest.market)
+        return opener_of(domain, (renter_key(domain, self.account),), self.oracle)
 
     @property
     def address(self) -> "Address":

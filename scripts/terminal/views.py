@@ -42,6 +42,7 @@ def show_plan(proposal: "Proposal", tokens: "Tokens") -> None:
             f" {format_duration(offer.notice_seconds)} notice after {format_duration(offer.min_seconds)}",
         ),
         ("Bond", f"{bond} of the provider; {share}"),
+        ("Privacy", proposal.privacy.describe()),
     )
     for name, text in lines:
         click.echo(f"{name:8} {text}", err=True)
@@ -99,7 +100,7 @@ def show_jobs(jobs: "list[JobBody]") -> None:
     rows = [
         (
             body.job_id,
-            body.spec.job_class.name,
+            class_of_job(body),
             body.state,
             body.receipt.receipt.outcome.name.lower() if body.receipt else "-",
             body.receipt.receipt.exit_code if body.receipt else "-",
@@ -109,3 +110,9 @@ def show_jobs(jobs: "list[JobBody]") -> None:
         for body in jobs
     ]
     print_table("Jobs", ("Job", "Class", "State", "Outcome", "#Exit", "Runs", "Detail"), rows)
+
+
+def class_of_job(body: "JobBody") -> str:
+    """The class, and what it counts as where nobody who could check the job can read it."""
+    name = body.spec.job_class.name
+    return name if body.checked_as == name else f"{name}, as {body.checked_as}"

@@ -259,19 +259,19 @@ def test_command__malformed_address__is_refused(running: Running, url: str) -> N
     refused(running.gpgpu("withdraw", GPGPU_RPC_URL=url))
 
 
-def test_download__artifact_altered_on_the_way__is_refused_and_leaves_nothing(
+def test_download__artifact_altered_in_the_store__is_refused_and_leaves_nothing(
     running: Running, lease_id: str, tmp_path: Path
 ) -> None:
     job = next(job for job in jobs_of(running, lease_id) if job["receipt"] is not None)
     receipt = job["receipt"]
     assert isinstance(receipt, dict)
-    digest = receipt["artifacts"]["output"]
+    digest = receipt["sealed"]["output"]
     path = running.network.folder.artifacts / "sha256" / digest[:2] / digest
     honest = path.read_bytes()
     path.write_bytes(honest[:600] + b"X" + honest[601:])
     try:
         result = running.gpgpu("download", str(job["job_id"]), str(tmp_path / "out"))
-        refused(result, "expected sha256", "[digest_mismatch]")
+        refused(result, "[artifact_damaged]")
         assert not (tmp_path / "out").exists()
     finally:
         path.write_bytes(honest)
@@ -500,12 +500,23 @@ def test_audit__whole_history__is_clean(running: Running, lease_id: str) -> None
     assert document["not_checked"] == []
 
 
+def test_audit__without_a_reader_s_key__says_what_it_could_not_read(running: Running, lease_id: str) -> None:
+    folder = running.network.folder
+    shown = running.gpgpu(
+        "audit", "replay", "--artifacts", str(folder.artifacts), "--json", GPGPU_KEYSTORE=""
+    )
+    assert shown.exit_code == 0, shown.output
+    ((unread,), verdict) = (json.loads(shown.stdout)[name] for name in ("not_checked", "verdict"))
+    assert verdict == "clean"
+    assert unread["what"].startswith("contents of ") and "no key of their readers" in unread["reason"]
+
+
 def test_audit__artifact_altered__exits_1_and_names_it(running: Running, lease_id: str) -> None:
     folder = running.network.folder
     job = next(job for job in jobs_of(running, lease_id) if job["state"] == "proven")
     receipt = job["receipt"]
     assert isinstance(receipt, dict)
-    digest = receipt["artifacts"]["output"]
+    digest = receipt["sealed"]["output"]
     path = folder.artifacts / "sha256" / digest[:2] / digest
     honest = path.read_bytes()
     path.write_bytes(honest + b"!")

@@ -10,6 +10,7 @@ import pytest
 from protocol.bodies import JobBody
 from protocol.chain import connect, disconnect
 from protocol.evidence import decode
+from protocol.readers import renter_key
 from protocol.structs import LeaseStatus, NoticeReason
 from protocol.units import JobId
 from scripts.audit.replay import Scope, replay
@@ -20,6 +21,7 @@ from scripts.client.api import OracleClient
 from scripts.client.bundling import bundle_of
 from scripts.client.following import ENDED_STATES, has_succeeded
 from scripts.client.renting import Launch
+from scripts.client.unsealing import JobLog, opener_of
 from scripts.client.withdrawals import withdraw_credits
 from scripts.localnet.folder import fresh_folder
 from scripts.localnet.network import Network, ProviderPlan, open_network
@@ -61,10 +63,12 @@ def await_job(
 
 def await_tick(network: Network, oracle: OracleClient, job_id: JobId, tick: int) -> None:
     """Returns once the log of the attempt that runs has come so far."""
+    domain = network.opened_chain.domain
+    opener = opener_of(domain, (renter_key(domain, network.purse("renter").account),), oracle)
 
     def has_come() -> bool:
         network.supervisor.require_running()
-        return b"tick %d\n" % tick in oracle.log(job_id, 0)[0]
+        return b"tick %d\n" % tick in JobLog(oracle, oracle.job(job_id), opener).read(0)[0]
 
     await_value(f"tick {tick} is logged", has_come, timeout_seconds=JOB_SECONDS)
 
@@ -127,6 +131,8 @@ def test_crash__oracle_and_worker_killed_in_mid_job__ends_once_and_is_paid_once(
         assert body.attempt == 2
         assert body.receipt is not None
         assert body.receipt.receipt.attempt == 2
+        # The logs of both attempts, each under its own key.
+        await_tick(network, oracle, job_id, TICKS - 1)
 
         # Once more, between the job's end and its proof.
         kill(network, worker_process)
@@ -163,7 +169,7 @@ def test_crash__oracle_and_worker_killed_in_mid_job__ends_once_and_is_paid_once(
         assert report.differences == ()
 
         # The same history with one bit of the job's real output turned is found out.
-        digest = body.receipt.artifacts["output"].hex()
+        digest = body.receipt.sealed["output"].hex()
         path = folder.artifacts / "sha256" / digest[:2] / digest
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1

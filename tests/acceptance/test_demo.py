@@ -78,6 +78,8 @@ def test_demo__interrupted_then_run_again__leaves_nothing_and_ends_clean(tmp_pat
     assert report["verdict"] == "clean"
     assert report["counts"]["receipts"] == 10
     assert report["counts"]["leases"] == 2
+    # The verifier may read the TRACED job; the others are for renter and worker alone.
+    assert [item["what"] for item in report["not_checked"]] == ["contents of 27 sealed artifacts of 9 jobs"]
     accuracy = json.loads((folder / "results" / "digits" / "metrics.json").read_text())["test_accuracy"]
     assert accuracy > 0.97
     assert f"Test accuracy on held-out digits: {accuracy:.4f}" in shown

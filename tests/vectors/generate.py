@@ -5,6 +5,7 @@ nothing is computed by the code under test. Solidity reads the same files.
 """
 
 import hashlib
+import hmac
 import json
 import math
 import random
@@ -13,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from Crypto.Cipher import AES
+from Crypto.Protocol.DH import key_agreement
+from Crypto.PublicKey import ECC
 from eth_abi.abi import encode as abi_encode
 from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
@@ -187,6 +191,70 @@ def counted_text(text: str) -> bytes:
     return len(text.encode()).to_bytes(8) + text.encode()
 
 
+def sealing(source: random.Random) -> dict[str, Any]:
+    """Sealed files, a wrapped key and a log by RFC 5869, RFC 9180 and AES of pycryptodome."""
+    files = []
+    for size, context in ((0, b"bundle"), (1, b"data"), (300, b"result" + source.randbytes(40) + b"output")):
+        key, salt, plaintext = source.randbytes(32), source.randbytes(32), source.randbytes(size)
+        file_key = expanded(extracted(salt, key), b"gpgpu sealed file 1\0" + context, 32)
+        nonce = bytes(7) + bytes(4) + b"\1"
+        body, tag = AES.new(file_key, AES.MODE_GCM, nonce=nonce).encrypt_and_digest(plaintext)
+        data = b"GPGPUs\0\1" + salt + body + tag
+        files.append(
+            {"context": context.hex(), "key": key.hex(), "plaintext": plaintext.hex(), "sealed": data.hex()}
+        )
+    private, ephemeral, key, binding = (source.randbytes(32) for _ in range(4))
+    wrapped = wrapped_key(private, ephemeral, key, b"gpgpu wrapped key 1\0" + binding)
+    salt, job, text = source.randbytes(32), source.randbytes(32), "step 1\nstep 2\nstep 3, which is longer\n"
+    log_key = expanded(extracted(salt, key), b"gpgpu sealed log 1\0" + job + (3).to_bytes(8), 32)
+    cipher = AES.new(log_key, AES.MODE_CTR, nonce=b"", initial_value=bytes(16))
+    log = {"attempt": 3, "ciphertext": cipher.encrypt(text.encode()).hex(), "job_id": job.hex()}
+    return {
+        "files": files,
+        "log": {**log, "key": key.hex(), "plaintext": text, "salt": salt.hex()},
+        "wrapped": {
+            "binding": binding.hex(),
+            "key": key.hex(),
+            "private_key": private.hex(),
+            "wrapped": wrapped.hex(),
+        },
+    }
+
+
+def wrapped_key(private: bytes, ephemeral: bytes, key: bytes, info: bytes) -> bytes:
+    """RFC 9180, base mode, KEM 0x0020, KDF 0x0001, AEAD 0x0002, first message without associated data."""
+    reader, sender = (ECC.construct(curve="Curve25519", seed=seed) for seed in (private, ephemeral))
+    public, enc = (item.public_key().export_key(format="raw") for item in (reader, sender))
+    shared = key_agreement(static_priv=sender, static_pub=reader.public_key(), kdf=bytes)
+    kem, suite = b"KEM\0\x20", b"HPKE\0\x20\0\1\0\2"
+
+    def extract(suite_id: bytes, salt: bytes, label: bytes, material: bytes) -> bytes:
+        return extracted(salt, b"HPKE-v1" + suite_id + label + material)
+
+    def expand(suite_id: bytes, secret: bytes, label: bytes, context: bytes, size: int) -> bytes:
+        return expanded(secret, size.to_bytes(2) + b"HPKE-v1" + suite_id + label + context, size)
+
+    secret = expand(kem, extract(kem, b"", b"eae_prk", shared), b"shared_secret", enc + public, 32)
+    context = b"\0" + extract(suite, b"", b"psk_id_hash", b"") + extract(suite, b"", b"info_hash", info)
+    secret = extract(suite, secret, b"secret", b"")
+    aead_key, nonce = (
+        expand(suite, secret, b"key", context, 32),
+        expand(suite, secret, b"base_nonce", context, 12),
+    )
+    body, tag = AES.new(aead_key, AES.MODE_GCM, nonce=nonce).encrypt_and_digest(key)
+    return public + enc + body + tag
+
+
+def extracted(salt: bytes, material: bytes) -> bytes:
+    return hmac.digest(salt or bytes(32), material, "sha256")
+
+
+def expanded(secret: bytes, info: bytes, size: int) -> bytes:
+    """One or two blocks of RFC 5869."""
+    first = hmac.digest(secret, info + b"\1", "sha256")
+    return (first + hmac.digest(secret, first + info + b"\2", "sha256"))[:size]
+
+
 def random_struct(source: random.Random, name: str) -> tuple[Any, ...]:
     return tuple(random_value(source, field, field.abi_type) for field in struct_fields(name))
 
@@ -268,6 +336,7 @@ VECTORS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
     "accrual": accrual,
     "digests": digests,
     "trace": trace,
+    "sealing": sealing,
 }
 
 if __name__ == "__main__":

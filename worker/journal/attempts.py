@@ -62,11 +62,18 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
+    """`digest` is the plaintext's; `sealed` that of the file at `path` where it is a sealed one."""
+
     name: str
     digest: Digest
     path: Path
     size_bytes: int
     uploaded: bool
+    sealed: Digest | None = None
+
+    @property
+    def file_digest(self) -> Digest:
+        return self.sealed or self.digest
 
 
 class AttemptRows:
@@ -130,9 +137,9 @@ class AttemptRows:
                 (AttemptState.UPLOADING, detail, ending, job_id, attempt),
             )
             db.executemany(
-                "INSERT INTO artifacts (job_id, attempt, name, digest, path, size_bytes) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [(job_id, attempt, a.name, a.digest, str(a.path), a.size_bytes) for a in artifacts],
+                "INSERT INTO artifacts (job_id, attempt, name, digest, path, size_bytes, sealed) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(job_id, attempt, a.name, a.digest, str(a.path), a.size_bytes, a.sealed) for a in artifacts],
             )
 
     def artifacts(self, job_id: JobId, attempt: int) -> list[ArtifactRow]:
@@ -140,10 +147,7 @@ class AttemptRows:
             rows = db.execute(
                 "SELECT * FROM artifacts WHERE job_id = ? AND attempt = ? ORDER BY name", (job_id, attempt)
             ).fetchall()
-        return [
-            ArtifactRow(r["name"], Digest(r["digest"]), Path(r["path"]), r["size_bytes"], bool(r["uploaded"]))
-            for r in rows
-        ]
+        return [_artifact(row) for row in rows]
 
     def mark_uploaded(self, job_id: JobId, attempt: int, name: str) -> None:
         with self._begin() as db:
@@ -175,6 +179,17 @@ class AttemptRows:
         if row is None or following not in LEGAL[row.state]:
             now = "unknown" if row is None else row.state
             raise RuntimeError(f"attempt {attempt} of {job_id.hex()}: {now} cannot become {following}")
+
+
+def _artifact(row: sqlite3.Row) -> ArtifactRow:
+    return ArtifactRow(
+        name=row["name"],
+        digest=Digest(row["digest"]),
+        path=Path(row["path"]),
+        size_bytes=row["size_bytes"],
+        uploaded=bool(row["uploaded"]),
+        sealed=None if row["sealed"] is None else Digest(row["sealed"]),
+    )
 
 
 def _attempt(row: sqlite3.Row) -> AttemptRow:

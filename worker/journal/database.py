@@ -12,7 +12,7 @@ from worker.journal.leases import LeaseRows
 from worker.journal.proofs import ProofRows
 from worker.journal.receipts import ReceiptRows
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE leases (
     lease_id BLOB PRIMARY KEY,
@@ -47,6 +47,7 @@ CREATE TABLE artifacts (
     path TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
     uploaded INTEGER NOT NULL DEFAULT 0,
+    sealed BLOB,
     PRIMARY KEY (job_id, attempt, name)
 ) STRICT;
 CREATE TABLE receipts (
@@ -79,6 +80,8 @@ CREATE TABLE proofs (
 CREATE INDEX receipts_by_lease ON receipts (lease_id, state, proof_hash);
 CREATE INDEX proofs_by_lease ON proofs (lease_id, stage);
 """
+_UPGRADES: Final = {1: "ALTER TABLE artifacts ADD COLUMN sealed BLOB;"}
+"""What makes the schema of a version that of the next."""
 
 
 class Journal:
@@ -122,5 +125,11 @@ class Journal:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
+            return
+        while version in _UPGRADES:
+            self._connection.executescript(
+                f"BEGIN; {_UPGRADES[version]} PRAGMA user_version={version + 1}; COMMIT;"
+            )
+            version += 1
+        if version != SCHEMA_VERSION:
             raise RuntimeError(f"journal {path}: expected version {SCHEMA_VERSION}, got {version}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from oracle.store.market_tables import metadata
+from oracle.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

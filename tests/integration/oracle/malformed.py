@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+PIECE_TYPE = "application/offset+octet-stream"
 ANSWER_BYTES = 1 << 16
 TIMEOUT_SECONDS = 20
 IDS = (
@@ -34,6 +35,9 @@ PATHS = (
     "/v1/jobs/{}/logs/stream",
     "/v1/orders",
     "/v1/artifacts/{}",
+    "/v1/uploads",
+    "/v1/uploads/{}",
+    "/v1/readers",
     "/v1/proofs/{}/evidence",
     "/v1/nonces",
     "/v1/sessions",
@@ -68,6 +72,11 @@ HEADERS: Sequence[tuple[str, Sequence[str]]] = (
         "Range",
         ("bytes=-", "bytes=5-1", "bytes=0-,-1", "bytes=" + "0-1," * 500, "lines=1-2", "bytes=-" + "9" * 40),
     ),
+    ("Tus-Resumable", ("1.0.0", "1.0.0", "0.2", "")),
+    ("Upload-Length", VALUES),
+    ("Upload-Offset", VALUES),
+    ("Upload-Metadata", ("sha256", "sha256 ", "sha256 YWI=", "sha256 /////w==", "a b,sha256 c", "," * 500)),
+    ("Upload-Checksum", ("sha1", "sha256 YWI=", "md5 YWI=", "sha1 \x80")),
     ("X-Forwarded-For", VALUES),
     ("Host", ("", "\x00", "a" * 300, "evil")),
     ("Expect", ("100-continue", "200-ok")),
@@ -77,7 +86,7 @@ HEADERS: Sequence[tuple[str, Sequence[str]]] = (
     ("Sec-WebSocket-Version", ("13", "0", "x")),
     ("If-None-Match", VALUES),
     ("If-Range", VALUES),
-    ("Content-Type", ("text/html", "application/json; charset=utf-7", "multipart/form-data")),
+    ("Content-Type", ("text/html", "application/json; charset=utf-7", "multipart/form-data", PIECE_TYPE)),
 )
 BODIES: Sequence[bytes] = (
     b"",

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from protocol.bodies import OrderBody, json_of
 from protocol.link import Challenge, Welcome
 from tests.integration.oracle import oracle_worker as link_rig
-from tests.integration.oracle.malformed import send_malformed
+from tests.integration.oracle.malformed import PIECE_TYPE, send_malformed
 from tests.integration.oracle.oracle_scene import Scene, job_of, raw_exchange
 from tests.integration.oracle.oracle_world import sign_in
 
@@ -41,6 +41,8 @@ WORDS = st.sampled_from(
         "orders",
         "leases",
         "artifacts",
+        "uploads",
+        "readers",
         "proofs",
         "evidence",
         "logs",
@@ -173,6 +175,7 @@ def test_fuzz__by_the_openapi_description__answers_as_described(scene: Scene) ->
     description = scene.http.get(f"{scene.oracle.url}/v1/openapi.json").json()
     token = sign_in(scene.http, scene.oracle.url, scene.rental.renter).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
+    schemathesis.serializer.alias(PIECE_TYPE, "application/octet-stream")
     asked = 0
     for found in schemathesis.openapi.from_dict(description).get_all_operations():
         operation = found.ok()

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from oracle.store.engine import open_store
-from oracle.store.tables import outbox_intents
+from oracle.store.outbox_tables import outbox_intents
 from protocol import link
 from protocol.findings import OutageBody
 from protocol.orders import job_id

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from protocol import link
-from protocol.bodies import JobBody
+from protocol.bodies import JobBody, LogsBody
 from protocol.orders import job_id
 from protocol.structs import NoticeReason
 from protocol.units import ZERO_DIGEST, to_hex
@@ -130,6 +130,10 @@ def test_log__reader_that_takes_nothing__is_cut(scene: Scene) -> None:
         rig.until(lambda: len(stream_lines(scene)) > before, "its stream has ended")
 
 
+def whole_of(parts: Iterator[LogsBody]) -> bytes:
+    return b"".join(base64.b64decode(part.data) for part in parts)
+
+
 def stream_lines(scene: Scene) -> list[dict]:
     return [line for line in scene.oracle.lines("request") if line["path"].endswith("/logs/stream")]
 
@@ -142,7 +146,7 @@ def test_log__job_ends__client_has_all_of_it_and_stops(scene: Scene) -> None:
         ThreadPoolExecutor(1) as reader,
         link_rig.connect_worker(scene.oracle, scene.rental) as worker,
     ):
-        following = reader.submit(lambda: b"".join(client.follow_log(job)))
+        following = reader.submit(lambda: whole_of(client.follow_log(job)))
         assignment = assign(scene, worker)
         have = scene.renter.job(job)["log_bytes"]
         write_log(worker, assignment, have, b"the end\n")
@@ -150,7 +154,7 @@ def test_log__job_ends__client_has_all_of_it_and_stops(scene: Scene) -> None:
         receipt = scene.rental.receipt(scene.order, assignment.attempt)
         assert worker.send_receipt(receipt, assignment.fencing_token).accepted
         followed = following.result(20)
-        assert followed == b"".join(client.read_log(job))
+        assert followed == whole_of(client.read_log(job))
     assert followed.endswith(b"the end\n") and followed.startswith(b"one two three ")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from oracle.store import entities, history
 from oracle.store.engine import Store, open_store
 from oracle.store.offers import get_found
-from oracle.store.tables import metadata
+from oracle.store.schema import metadata
 from oracle.watcher import Watcher
 from protocol.calls import Call
 from protocol.errors import ChainUnavailable, InvariantBroken

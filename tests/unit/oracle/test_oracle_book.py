@@ -1,7 +1,6 @@
 """Rows of the book: in once, out when nothing can be had by them; and stores of before the book."""
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from oracle.artifacts import ArtifactFolder
-from oracle.housekeeping import KEPT_QUOTES_SECONDS, tidy
+from oracle.artifact_folder import ArtifactFolder
+from oracle.artifacts import Staging
+from oracle.housekeeping import KEPT_QUOTES_SECONDS, Housekeeper, Retention
 from oracle.store.book import count_signed, delete_void, post_offer
 from oracle.store.engine import Store, migrate, open_store
 from oracle.store.facts import is_cancelled, list_reputations, list_tokens, rows_are_current
@@ -25,6 +25,7 @@ from oracle.store.quotes import (
     insert_request,
     open_requests,
 )
+from oracle.uploads import Quotas, Uploads
 from protocol.matching import Requirements
 from protocol.reputation import Custom, score_weight
 from protocol.signed import SignedOffer
@@ -171,7 +172,9 @@ def test_housekeeping__offer_void_and_request_old__both_go(book: Store, tmp_path
     with book.write() as transaction:
         for number, age_seconds in ((1, KEPT_QUOTES_SECONDS + 1), (2, KEPT_QUOTES_SECONDS)):
             insert_request(transaction, request(number, over - age_seconds), [UNIT_ID])
-    tidy(book, ArtifactFolder(tmp_path / "artifacts"), threading.Lock(), lambda: over, 10)
+    folder, quotas = ArtifactFolder(tmp_path / "artifacts"), Quotas(1, 1, 1, 1, 1)
+    coming = Uploads(book, Staging(tmp_path / "incoming"), folder, quotas, lambda: over)
+    Housekeeper(book, folder, coming, lambda: over, Retention(10, 10, 10)).turn()
     with book.read() as transaction:
         assert count_signed(transaction, PROVIDER) == 0
         assert [get_request(transaction, request(n).request_id) is None for n in (1, 2)] == [True, False]

@@ -25,9 +25,9 @@ API = Path(oracle.api.__file__).parent
 NOT_OF_THE_API = {
     *("protocol_error", "rejected", "retryable", "invariant_broken", "transaction_reverted", "wrong_chain"),
     *("no_code", "unknown_event", "limit_exceeded", "transaction_underpriced", "transaction_pending"),
-    *("insufficient_funds", "service_unavailable", "key_contested"),
+    *("insufficient_funds", "service_unavailable", "key_contested", "seal_broken"),
 }
-"""Of the chain's side, or roots of the tree."""
+"""Of the chain's side or of the parties', or roots of the tree."""
 
 
 def codes_in(path: Path) -> set[str]:

@@ -15,8 +15,7 @@ from oracle.store import attempts, files, jobs, nonces, rebuilding, salvage
 from oracle.store.dialects import create_engine_of
 from oracle.store.engine import Store, open_store
 from oracle.store.failures import of_postgresql
-from oracle.store.schema import DERIVED, KEPT
-from oracle.store.tables import metadata
+from oracle.store.schema import DERIVED, KEPT, metadata
 from protocol.errors import StoreBroken, StoreUnavailable
 from tests.postgres import Postgres
 from tests.unit.oracle import killed_rebuild as rig

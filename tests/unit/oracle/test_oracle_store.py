@@ -16,7 +16,7 @@ from oracle.jobs import AttemptState, JobState
 from oracle.store import artifacts, attempts, entities, evidence, history, jobs, nonces, readiness
 from oracle.store.engine import Store, Transaction, open_store
 from oracle.store.offers import get_found, search
-from oracle.store.tables import metadata
+from oracle.store.schema import metadata
 from protocol.chain import Block
 from protocol.errors import InvariantBroken
 from protocol.events import OfferUnlisted
@@ -331,17 +331,6 @@ def test_quota__newcomers_and_known_accounts__counted_apart(store: Store) -> Non
             True,
         )
         assert artifacts.newcomers_bytes(transaction) == 7
-
-
-def test_unused_artifacts__old_and_of_no_job__forgotten(store: Store) -> None:
-    add_job(store)
-    old, fresh = Digest(b"o" * 32), Digest(b"f" * 32)
-    with store.write() as transaction:
-        for digest, at in ((BUNDLE, 0), (old, 0), (fresh, NOW)):
-            artifacts.add_artifact(transaction, digest, 1, RENTER, at)
-        assert artifacts.delete_unused_artifacts(transaction, NOW) == [old]
-        assert artifacts.artifact_size(transaction, BUNDLE) == 1
-        assert artifacts.artifact_size(transaction, fresh) == 1
 
 
 def test_evidence__proof_on_chain_and_gone_again__job_proven_and_finished_again(store: Store) -> None:

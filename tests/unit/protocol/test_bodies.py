@@ -90,6 +90,7 @@ def test_job_body__with_a_receipt__comes_back() -> None:
         detail="",
         order=ORDER,
         spec=SPEC,
+        checked_as="OPAQUE",
         attempt=1,
         created_at=1,
         updated_at=2,

@@ -1,6 +1,7 @@
 """Messages of the link: strict both ways, and sized."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from protocol import link
 from protocol.errors import BadInput, LimitExceeded, ProtocolError
 from protocol.orders import job_id
-from protocol.signed import SignedOffer
-from protocol.units import to_hex
+from protocol.signed import SignedOffer, SignedReceipt
+from protocol.units import Digest, to_hex
 from tests.unit.protocol.parties import (
     DOMAIN,
     EVIDENCE,
@@ -147,3 +148,16 @@ def test_decode__deep_nesting__is_refused() -> None:
     deep = "[" * 100_000 + "]" * 100_000
     with pytest.raises(BadInput):
         link.decode(f'{{"type":"heartbeat","signature":"{SIGNATURE}","heartbeat":{{"a":{deep}}}}}')
+
+
+def test_receipt__sealed_artifacts__come_back_and_are_all_or_none() -> None:
+    bare = signed_receipt()
+    sealed = replace(bare, sealed={name: Digest(b"c" * 32) for name in bare.artifacts})
+    for signed in (bare, sealed):
+        message = link.decode_from_worker(link.encode(link.Receipt.of(signed, 1)))
+        assert isinstance(message, link.Receipt)
+        assert message.read() == signed
+    assert (bare.stored, sealed.stored) == (bare.artifacts, sealed.sealed)
+    for wrong in ({}, {"log": "0" * 64}, {**sealed.to_json()["sealed"], "trace": "0" * 64}):
+        with pytest.raises(BadInput, match=r"sealed"):
+            SignedReceipt.from_json({**bare.to_json(), "sealed": wrong})

@@ -11,7 +11,8 @@ from protocol import link
 from protocol.units import JobId, to_hex
 from tests.unit.worker.worker_samples import END, START, make_assignment, make_receipt, make_terms, make_view
 from worker.agent import LOG_WAIT_SECONDS, RESEND_SECONDS, Agent
-from worker.attempt import Attempt, Host, attempt_folder
+from worker.attempt import Attempt, Host
+from worker.folders import attempt_folder
 from worker.journal import AttemptRow, AttemptState, Journal, ReceiptState
 from worker.logs import CHUNK_BYTES, LOG_FILE
 
@@ -50,6 +51,7 @@ def agent(tmp_path: Path, journal: Journal, clock: Clock) -> Agent:
         device_environment={},
         environment_digest=absent,
         opaque_threads=1,
+        keys=tuple,
         folder=tmp_path / "attempts",
         max_artifact_bytes=1,
         energy_joules=lambda: 0,

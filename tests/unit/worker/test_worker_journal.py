@@ -1,5 +1,6 @@
 """The journal: legal steps only, all or nothing, and the same after a restart."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -146,5 +147,20 @@ def test_cursor__set_again__is_the_last(journal: Journal, tmp_path: Path) -> Non
 def test_open__file_of_another_version__is_refused(journal: Journal, tmp_path: Path) -> None:
     with journal.transaction() as db:
         db.execute("PRAGMA user_version=99")
-    with pytest.raises(RuntimeError, match="expected version 1, got 99"):
+    with pytest.raises(RuntimeError, match="expected version 2, got 99"):
         reopen(journal, tmp_path)
+
+
+def test_open__file_of_the_first_version__keeps_its_rows_and_takes_sealed_artifacts(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite3"
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            "ALTER TABLE artifacts DROP COLUMN sealed; PRAGMA user_version=1;"
+            "INSERT INTO artifacts VALUES (x'01', 1, 'log', x'02', '/log', 3, 1)"
+        )
+    db.close()
+    journal = Journal(path)
+    (row,) = journal.attempts.artifacts(JobId(b"\x01"), 1)
+    assert (row.name, row.file_digest, row.sealed, row.uploaded) == ("log", b"\x02", None, True)
+    journal.close()

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.structs import JobClass, JobOutcome
 from tests.unit.worker.worker_samples import LIMITS, make_spec
-from worker.attempt import remove_folder
+from worker.folders import remove_folder
 from worker.outcome import Outcome, collect, describe_ending, failed, outcome_without_run
 from worker.sandbox import Ending, LimitName, SandboxUnavailable
 from worker.sandbox.command import Bounds, joined, sandbox_command

@@ -42,7 +42,7 @@ def test_load__whole_file__has_defaults_for_the_rest(tmp_path: Path) -> None:
         "auto",
     )
     assert settings.unit == b"\xab" * 32
-    assert settings.sealed_paths == (Path("data"), Path("key.json"), Path("password"))
+    assert settings.sealed_paths == (Path("data"), Path("data/keys"), Path("key.json"), Path("password"))
 
 
 def test_load__variable_of_the_environment__goes_before_the_file(
