@@ -124,6 +124,10 @@ def _check_ground(settings: Settings) -> Ground:
     with store.write() as transaction:
         bind_deployment(transaction, manifest)
     refresh_rows(store, manifest)
+    if store.shared and not settings.artifact_url:
+        log.warning(
+            "artifacts_not_shared", reason="no artifact_url: other oracles see none that is stored here"
+        )
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return Ground(settings, manifest, web3, store, holder)
 

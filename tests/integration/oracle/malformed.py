@@ -5,7 +5,8 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-PIECE_TYPE = "application/offset+octet-stream"
+from tests.integration.oracle.oracle_tus import PIECE_TYPE
+
 ANSWER_BYTES = 1 << 16
 TIMEOUT_SECONDS = 20
 IDS = (

@@ -1,6 +1,5 @@
 """Every endpoint and every role against a running oracle, as the access matrix says; and signing in."""
 
-import base64
 import json
 import secrets
 import time
@@ -23,7 +22,6 @@ from oracle.api.access import (
     Way,
 )
 from oracle.api.application import ROOMS
-from oracle.api.uploads import PIECE_TYPE
 from protocol import link
 from protocol.bodies import OrderBody
 from protocol.market_bodies import QuoteRequestBody, RequirementsBody, SignedOfferBody
@@ -32,6 +30,7 @@ from protocol.typed_data import hash_struct, sign
 from protocol.units import address_of, to_hex
 from tests.integration.oracle import oracle_rig as rig
 from tests.integration.oracle import oracle_worker as link_rig
+from tests.integration.oracle.oracle_tus import PIECE_TYPE, TUS, begin_headers, create
 from tests.integration.oracle.oracle_world import (
     METRICS_TOKEN,
     World,
@@ -44,7 +43,6 @@ from tests.integration.oracle.oracle_world import (
 
 OTHER_RENTER = {Role.RENTER: Role.FORMER_RENTER, Role.FORMER_RENTER: Role.RENTER}
 UPLOAD = "/v1/uploads/{upload_id}"
-TUS = {"Tus-Resumable": "1.0.0"}
 SESSION_INVALID = Refusal(401, "session_invalid")
 NOT_SIGNED = Refusal(401, "signature_invalid")
 
@@ -134,14 +132,9 @@ def quote_request() -> bytes:
 
 def ask_of_upload(world: World, owner: Role) -> Ask:
     """Begun by `owner`, or found again where it is under way."""
-    begun = world.caller(owner)("POST", "/v1/uploads", **begin_headers(owner.encode()))
+    begun = create(world.caller(owner), owner.encode())
     headers = {**TUS, "Upload-Offset": begun.headers["Upload-Offset"], "Content-Type": PIECE_TYPE}
     return Ask(begun.headers["Location"], headers=headers)
-
-
-def begin_headers(body: bytes) -> dict[str, str]:
-    metadata = base64.b64encode(rig.sha256(body).hex().encode()).decode()
-    return {**TUS, "Upload-Length": str(len(body)), "Upload-Metadata": f"sha256 {metadata}"}
 
 
 def checks_of(world: World, rule: Rule, role: Role) -> Iterator[Check]:

@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from protocol.bodies import OrderBody, json_of
 from protocol.link import Challenge, Welcome
 from tests.integration.oracle import oracle_worker as link_rig
-from tests.integration.oracle.malformed import PIECE_TYPE, send_malformed
+from tests.integration.oracle.malformed import send_malformed
 from tests.integration.oracle.oracle_scene import Scene, job_of, raw_exchange
+from tests.integration.oracle.oracle_tus import PIECE_TYPE
 from tests.integration.oracle.oracle_world import sign_in
 
 CI_EXAMPLES = 100

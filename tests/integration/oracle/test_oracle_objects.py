@@ -1,6 +1,7 @@
 """Artifacts in an object store: moto's server speaks S3, and the oracle works on it as on a folder."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from protocol.errors import BadInput, ServiceUnavailable
 from protocol.units import ProofHash
 from tests.anvil import Deployment
 from tests.integration.oracle import oracle_rig as rig
+from tests.integration.oracle.oracle_tus import create, offset_of, patch
+from tests.postgres import Postgres
 
 BUCKET = "artifacts"
 DATA = hashlib.shake_128(b"object").digest(BLOCK_BYTES + 99)
@@ -113,3 +116,32 @@ def test_oracle__artifacts_in_a_bucket__served_checked_and_nowhere_else(
         assert (response.status_code, response.json()["code"]) == (410, "artifact_damaged")
         assert caller.upload(DATA).status_code == 200
         assert caller("GET", target).content == DATA
+
+
+def test_oracles__one_bucket_and_database__what_one_has_begun_the_other_ends(
+    objects: Objects, still_deployment: Deployment, tmp_path: Path, postgres: Postgres
+) -> None:
+    settings = {"database_url": postgres.new_database(), "housekeeping_seconds": 0.3, **objects.settings}
+    domain = rig.Domain(still_deployment.manifest.chain_id, still_deployment.manifest.market)
+    data = DATA[:50_000]
+    target = f"/v1/artifacts/{rig.sha256(data).hex()}"
+    with (
+        rig.run_oracle(tmp_path / "first", still_deployment, **settings) as first,
+        rig.run_oracle(tmp_path / "second", still_deployment, **settings) as second,
+    ):
+        here, there = (
+            rig.Caller(oracle, domain, still_deployment.anvil.accounts[4]) for oracle in (first, second)
+        )
+        begun = create(there, data).headers["Location"]
+        assert patch(there, begun, 0, data[:1000]).status_code == 204
+        # The second's pieces are not here.
+        assert offset_of(here, begun) == 0
+        assert patch(here, begun, 0, data).status_code == 204
+        assert here("GET", target).content == there("GET", target).content == data
+        assert create(there, data).headers["Upload-Offset"] == str(len(data))
+        # Whoever has not the duty of housekeeping still throws away its own.
+        (part,) = (tmp_path / "second" / "data" / "artifacts" / "incoming").iterdir()
+        os.utime(part, (0, 0))
+        rig.until(lambda: not part.exists(), "the part is gone")
+        assert "housekeeping" not in {line["duty"] for line in second.lines("duty_taken")}
+        assert here("GET", target).content == data

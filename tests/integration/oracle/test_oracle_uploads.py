@@ -18,11 +18,11 @@ from protocol.resumable import PIECE_BYTES
 from scripts.client.api import Identity, OracleClient
 from tests.anvil import deploy, run_anvil
 from tests.integration.oracle import oracle_rig as rig
+from tests.integration.oracle.oracle_tus import PIECE_TYPE, TUS, create, offset_of, patch
 from worker.artifacts import ArtifactClient
 
 EXPIRY_SECONDS = 3600
 QUOTA_BYTES = 96 << 20
-TUS = {"Tus-Resumable": "1.0.0"}
 LARGE = hashlib.shake_128(b"large").digest(2 * PIECE_BYTES + 12_345)
 
 
@@ -71,24 +71,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 def fresh(label: str, size_bytes: int = 3000) -> bytes:
     return hashlib.shake_128(label.encode()).digest(size_bytes)
-
-
-def create(caller: rig.Caller, data: bytes, size_bytes: int | None = None) -> httpx2.Response:
-    metadata = base64.b64encode(rig.sha256(data).hex().encode()).decode()
-    length = str(len(data) if size_bytes is None else size_bytes)
-    headers = {**TUS, "Upload-Length": length, "Upload-Metadata": f"name YQ==, sha256 {metadata}"}
-    return caller("POST", "/v1/uploads", **headers)
-
-
-def patch(caller: rig.Caller, target: str, offset: int, piece: bytes, **more: str) -> httpx2.Response:
-    headers = {**TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
-    return caller("PATCH", target, piece, **{**headers, **more})
-
-
-def offset_of(caller: rig.Caller, target: str) -> int:
-    response = caller("HEAD", target, **TUS)
-    assert response.status_code == 200
-    return int(response.headers["Upload-Offset"])
 
 
 def test_upload__in_pieces__stored_when_the_last_is_there(place: Place) -> None:
@@ -187,7 +169,7 @@ def test_upload__connection_torn_in_a_piece__stands_before_it(place: Place) -> N
         **TUS,
         **signed,
         "Upload-Offset": "1000",
-        "Content-Type": "application/offset+octet-stream",
+        "Content-Type": PIECE_TYPE,
         "Content-Length": str(len(data) - 1000),
         "Host": "oracle",
     }

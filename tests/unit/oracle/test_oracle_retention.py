@@ -17,12 +17,12 @@ from oracle.housekeeping import Housekeeper, Retention
 from oracle.jobs import JOB_TRANSITIONS, UNFINISHED_JOBS, JobState
 from oracle.store import artifacts, retention, uploads
 from oracle.store.artifact_tables import artifacts as artifact_rows
-from oracle.store.engine import Store, open_store
+from oracle.store.engine import Store, Transaction, open_store
 from oracle.store.entities import write_changes
 from oracle.store.jobs import insert_job, set_job_state
 from oracle.store.schema import metadata
 from oracle.uploads import Quotas, Uploads
-from protocol.errors import ServiceUnavailable
+from protocol.errors import DutyLost, ServiceUnavailable
 from protocol.ledger import Changes, LeaseEntry
 from protocol.structs import ArtifactRef, LeaseStatus
 from protocol.units import Digest, JobId
@@ -267,6 +267,28 @@ def test_leaving__upload_begun_before__keeps_it(ground: tuple[Store, ArtifactFol
         assert retention.expel_unneeded(transaction, world.now + 1, 10) == []
         uploads.end_upload(transaction, uploads.upload_id_of(RENTER, DIGESTS[0]))
         assert retention.expel_unneeded(transaction, world.now + 1, 10) == [DIGESTS[0]]
+
+
+def test_leaving__duty_lost_in_between__bytes_are_left_to_who_has_it(
+    ground: tuple[Store, ArtifactFolder, Path],
+) -> None:
+    """By then somebody may have stored them again."""
+    world = fresh_world(ground)
+    world.upload(0)
+    world.turn(1)
+
+    def check(transaction: Transaction) -> None:
+        if retention.leaving(transaction):
+            raise DutyLost("another process took over")
+
+    world.now += KEPT_SECONDS + 2
+    kept = Retention(KEPT_SECONDS, UPLOAD_SECONDS, sweep_seconds=1000)
+    paused = Housekeeper(world.store.guarded(check), world.folder, world.uploads, lambda: world.now, kept)
+    with pytest.raises(DutyLost):
+        paused.turn()
+    assert artifact_of(world) is None and DIGESTS[0] in set(world.folder.digests())
+    world.housekeeper.turn()
+    assert set(world.folder.digests()) == set()
 
 
 def test_strays__bytes_that_no_row_knows__go_unless_they_are_coming(
