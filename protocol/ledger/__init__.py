@@ -4,23 +4,20 @@ from collections.abc import Iterable
 
 from protocol.events import Event, Slashed
 from protocol.ledger import findings, market, registry
-from protocol.ledger.state import (
-    Changes,
+from protocol.ledger.entries import (
     CompensationEntry,
     CreditEntry,
     FeeEntry,
     FindingEntry,
     GpuEntry,
     LeaseEntry,
-    LedgerState,
     OfferEntry,
-    Parameters,
     ProofEntry,
     ProviderEntry,
     RelayEntry,
     UnitEntry,
-    broken,
 )
+from protocol.ledger.state import Changes, LedgerState, Parameters, broken
 
 __all__ = [
     "Changes",

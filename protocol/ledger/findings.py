@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from protocol import events
+from protocol.ledger.entries import FindingEntry
 from protocol.ledger.replacing import replace
-from protocol.ledger.state import Changes, FindingEntry, Handler, LedgerState, broken, expect, unit_id_of
+from protocol.ledger.state import Changes, Handler, LedgerState, broken, expect, unit_id_of
 from protocol.units import UnitId
 
 

@@ -5,21 +5,11 @@ from typing import Final
 
 from protocol import events
 from protocol.accrual import compensation_units, deposit_units, scheduled_seconds
+from protocol.ledger.entries import CompensationEntry, LeaseEntry
 from protocol.ledger.offers import HORIZON_SECONDS, offer_epoch, offer_of
 from protocol.ledger.replacing import replace
 from protocol.ledger.reputation import counted
-from protocol.ledger.state import (
-    Changes,
-    CompensationEntry,
-    Handler,
-    LeaseEntry,
-    LedgerState,
-    broken,
-    credited,
-    expect,
-    known,
-    open_lease,
-)
+from protocol.ledger.state import Changes, Handler, LedgerState, broken, credited, expect, known, open_lease
 from protocol.structs import NO_ORDER, LeaseStatus, NoticeReason, OfferKind, Terms
 from protocol.typed_data import digest
 from protocol.units import ZERO_ADDRESS, ZERO_DIGEST

@@ -6,17 +6,9 @@ from typing import Final
 from protocol import events
 from protocol.errors import InvariantBroken
 from protocol.ledger import leases, offers, proofs
+from protocol.ledger.entries import CreditEntry, FeeEntry, RelayEntry
 from protocol.ledger.replacing import replace
-from protocol.ledger.state import (
-    Changes,
-    CreditEntry,
-    FeeEntry,
-    Handler,
-    LedgerState,
-    RelayEntry,
-    broken,
-    expect,
-)
+from protocol.ledger.state import Changes, Handler, LedgerState, broken, expect
 from protocol.structs import LeaseStatus
 
 MAX_FEE_BPS: Final = 300

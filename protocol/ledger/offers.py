@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from protocol import events
+from protocol.ledger.entries import OfferEntry
 from protocol.ledger.replacing import replace
-from protocol.ledger.state import Changes, Handler, LedgerState, OfferEntry, broken, expect, known
+from protocol.ledger.state import Changes, Handler, LedgerState, broken, expect, known
 from protocol.typed_data import hash_struct
 from protocol.units import OfferHash
 

@@ -5,23 +5,10 @@ from typing import Final
 
 from protocol import events
 from protocol.accrual import fee_units, pay_units
+from protocol.ledger.entries import NO_BOND, Bond, FeeEntry, LeaseEntry, ProofEntry
 from protocol.ledger.replacing import replace
 from protocol.ledger.reputation import counted
-from protocol.ledger.state import (
-    NO_BOND,
-    Bond,
-    Changes,
-    FeeEntry,
-    Handler,
-    LeaseEntry,
-    LedgerState,
-    ProofEntry,
-    broken,
-    credited,
-    expect,
-    known,
-    open_lease,
-)
+from protocol.ledger.state import Changes, Handler, LedgerState, broken, credited, expect, known, open_lease
 from protocol.structs import NO_ORDER, LeaseStatus
 from protocol.typed_data import hash_struct
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from protocol import events
+from protocol.ledger.entries import FindingEntry
 from protocol.ledger.findings import findings_after
-from protocol.ledger.state import FindingEntry, broken, expect, known
+from protocol.ledger.state import broken, expect, known
 from protocol.manifest import DeploymentManifest
 from protocol.units import Address, Digest, UnitId
 

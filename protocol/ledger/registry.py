@@ -5,21 +5,9 @@ from typing import Final
 
 from protocol import events
 from protocol.errors import InvariantBroken
+from protocol.ledger.entries import NO_BOND, CompensationEntry, GpuEntry, ProviderEntry, UnitEntry
 from protocol.ledger.replacing import replace
-from protocol.ledger.state import (
-    NO_BOND,
-    Changes,
-    CompensationEntry,
-    GpuEntry,
-    Handler,
-    LedgerState,
-    ProviderEntry,
-    UnitEntry,
-    broken,
-    expect,
-    known,
-    unit_id_of,
-)
+from protocol.ledger.state import Changes, Handler, LedgerState, broken, expect, known, unit_id_of
 from protocol.units import UnitId
 
 

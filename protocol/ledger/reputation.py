@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from protocol.accrual import fee_units, pay_units, scheduled_seconds
-from protocol.ledger.state import Changes, Handler, LeaseEntry, LedgerState
+from protocol.ledger.entries import LeaseEntry
+from protocol.ledger.state import Changes, Handler, LedgerState
 from protocol.reputation import Custom, halved, score_weight, with_lease
 from protocol.structs import LeaseStatus, OfferKind
 from protocol.units import Address
