@@ -64,6 +64,7 @@ def ours(folder: Path) -> FastAPI:
         domain=DOMAIN,
         store=open_store(database_url(folder)),
         logs=JobLogs(folder / "logs"),
+        readers=(),
         links=Links(),
         wakeups=JobWakeups(),
         now=lambda: MONDAY,
