@@ -22,10 +22,10 @@ from oracle.jobs import (
     refusal_pause_seconds,
 )
 from oracle.schedule import takes_receipts
-from oracle.store import artifacts, attempts, entities, history, jobs, receipts
+from oracle.store import artifacts, attempts, entities, evidence, history, jobs, receipts
 from oracle.store.attempts import AttemptEntry
 from oracle.store.engine import Store, Transaction
-from oracle.store.jobs import JobEntry
+from oracle.store.jobs import CANCELLED_BY_RENTER, JobEntry
 from oracle.store.receipts import StoredReceipt
 from protocol import link
 from protocol.sealing import is_sealed
@@ -116,6 +116,8 @@ class Intake:
             rested = later_of(now, cursor.timestamp if cursor else None)
             pause = {"not_before": rested + refusal_pause_seconds(attempt.attempt)}
         job_state = JOB_STATE_OF_ATTEMPT[following]
+        if job_state == JobState.QUEUED and jobs.is_cancel_asked(transaction, attempt.job_id):
+            job_state, detail, pause = JobState.CANCELLED, f"{CANCELLED_BY_RENTER}; {detail}", {}
         jobs.set_job_state(transaction, attempt.job_id, job_state, now, detail, **pause)
 
     def log(self, reporter: Reporter, message: link.Log) -> link.LogAck | None:
@@ -211,6 +213,7 @@ class Intake:
         attempts.set_attempt_state(transaction, fencing_token, AttemptState.FINISHED, now)
         outcome = receipt.outcome.name.lower()
         jobs.set_job_state(transaction, job_id, JobState.FINISHED, now, outcome=outcome)
+        evidence.look_again(transaction, job_id)
 
 
 def _current(

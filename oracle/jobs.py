@@ -8,7 +8,10 @@ from protocol.errors import InvariantBroken
 
 
 class JobState(StrEnum):
-    """waiting: bundle missing, or lease not confirmed or started. proven: a posted proof has its receipt."""
+    """waiting: bundle missing, or lease not confirmed or started. proven: a posted proof has its receipt.
+
+    unproven: none has, and the lease takes no more proofs.
+    """
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -18,6 +21,18 @@ class JobState(StrEnum):
     PROVEN = "proven"
     EXPIRED = "expired"
     ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+    UNPROVEN = "unproven"
+
+
+class Wait(StrEnum):
+    """What a waiting job waits for: its detail. FRESH: nobody has looked yet."""
+
+    FRESH = ""
+    LEASE = "the lease is not on the chain"
+    CONFIRMATION = "the lease is not confirmed"
+    START = "the lease has not started"
+    ARTIFACTS = "the bundle or the data is not uploaded"
 
 
 class AttemptState(StrEnum):
@@ -34,21 +49,26 @@ class AttemptState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+MAX_PRIORITY = 9
+
+_GIVEN_UP = frozenset({JobState.ABANDONED, JobState.CANCELLED})
+
 # Back to waiting: a reorganisation took the lease away. Back to queued: the attempt was lost.
-# proven -> finished: a reorganisation took the proof away.
+# proven -> finished: a reorganisation took the proof away; unproven -> finished: the lease's end. unproven ->
+# proven: the evidence of a posted proof came late.
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.QUEUED, JobState.EXPIRED, JobState.ABANDONED}),
-    JobState.QUEUED: frozenset(
-        {JobState.ASSIGNED, JobState.FINISHED, JobState.WAITING, JobState.EXPIRED, JobState.ABANDONED}
-    ),
-    JobState.ASSIGNED: frozenset(
-        {JobState.RUNNING, JobState.FINISHED, JobState.QUEUED, JobState.WAITING, JobState.ABANDONED}
-    ),
-    JobState.RUNNING: frozenset({JobState.FINISHED, JobState.QUEUED, JobState.WAITING, JobState.ABANDONED}),
-    JobState.FINISHED: frozenset({JobState.PROVEN}),
+    JobState.WAITING: frozenset({JobState.QUEUED, JobState.EXPIRED}) | _GIVEN_UP,
+    JobState.QUEUED: frozenset({JobState.ASSIGNED, JobState.FINISHED, JobState.WAITING, JobState.EXPIRED})
+    | _GIVEN_UP,
+    JobState.ASSIGNED: frozenset({JobState.RUNNING, JobState.FINISHED, JobState.QUEUED, JobState.WAITING})
+    | _GIVEN_UP,
+    JobState.RUNNING: frozenset({JobState.FINISHED, JobState.QUEUED, JobState.WAITING}) | _GIVEN_UP,
+    JobState.FINISHED: frozenset({JobState.PROVEN, JobState.UNPROVEN}),
     JobState.PROVEN: frozenset({JobState.FINISHED}),
+    JobState.UNPROVEN: frozenset({JobState.FINISHED, JobState.PROVEN}),
     JobState.EXPIRED: frozenset(),
     JobState.ABANDONED: frozenset(),
+    JobState.CANCELLED: frozenset(),
 }
 
 ACTIVE_ATTEMPTS = frozenset(
@@ -111,5 +131,5 @@ def attempt_after(current: AttemptState, reported: AttemptState) -> AttemptState
 
 
 def refusal_pause_seconds(attempt: int) -> int:
-    """How long a job rests after its worker refused that attempt, no receipt: 30 s doubled, to 10 min."""
+    """How long a job rests after that attempt was refused or took too long: 30 s doubled, to 10 min."""
     return min(30 * 2 ** min(attempt - 1, 10), 600)

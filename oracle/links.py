@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from protocol.units import Address, UnitId
 
@@ -95,6 +95,13 @@ class Links:
     def list(self) -> list[Link]:
         with self._lock:
             return [*self._links.values()]
+
+    def wake_units(self, unit_ids: Iterable[UnitId]) -> None:
+        """What serves these units, where it is here."""
+        with self._lock:
+            found = [self._links[unit_id] for unit_id in unit_ids if unit_id in self._links]
+        for link in found:
+            link.wake()
 
     def wake_all(self) -> None:
         for link in self.list():

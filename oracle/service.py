@@ -26,7 +26,7 @@ from oracle.artifact_places import open_artifacts, quotas_of
 from oracle.artifacts import Staging
 from oracle.book import Book
 from oracle.clock import wall_now
-from oracle.dispatcher import Dispatcher, Rules
+from oracle.dispatcher import Dispatcher, Rules, Turned
 from oracle.duties import Duty, on_duty
 from oracle.heads import Heads
 from oracle.housekeeping import Housekeeper, Retention
@@ -45,6 +45,7 @@ from oracle.settings import Settings
 from oracle.signin import check_signature
 from oracle.store.deployment import bind_deployment
 from oracle.store.engine import Store, Transaction, open_store
+from oracle.timeouts import Timeouts
 from oracle.uploads import Uploads
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
@@ -175,11 +176,15 @@ def _build(ground: Ground, shutdown: Shutdown, origin: str) -> tuple[Services, l
         links.wake_all()
         wakeups.wake_all()
 
-    def tell() -> None:
-        wake_waiting()
+    def tell_of(turned: Turned) -> None:
+        links.wake_units(turned.units)
+        for job_id in turned.jobs:
+            wakeups.wake(job_id)
+        if turned.many:
+            wakeups.wake_all()
         neighbours.ring()
 
-    dispatching = _dispatching(ground, whereabouts, tell, shutdown)
+    dispatching = _dispatching(ground, whereabouts, tell_of, shutdown)
 
     def wake_dispatcher() -> None:
         dispatching.wake()
@@ -316,22 +321,24 @@ def _quotes(
 
 
 def _dispatching(
-    ground: Ground, whereabouts: Whereabouts, tell: Callable[[], None], shutdown: Shutdown
+    ground: Ground, whereabouts: Whereabouts, tell: Callable[[Turned], None], shutdown: Shutdown
 ) -> Loop:
     duty = ground.duty("dispatcher")
 
     def silences(transaction: Transaction) -> Callable[[UnitId], float]:
         return whereabouts.silences(transaction, duty.held_seconds)
 
-    dispatcher = Dispatcher(duty.store, _rules(ground), wall_now, silences)
-
-    def turn() -> bool:
-        moved = dispatcher.turn()
-        if moved:
-            tell()
-        return moved
-
-    return Loop("dispatcher", on_duty(duty, turn), ground.settings.dispatch_seconds, shutdown)
+    seconds = ground.settings.dispatch_seconds
+    dispatcher = Dispatcher(
+        duty.store,
+        _rules(ground),
+        wall_now,
+        silences,
+        tell,
+        look_seconds=seconds,
+        on_duty_seconds=lambda: duty.held_seconds,
+    )
+    return Loop("dispatcher", on_duty(duty, dispatcher.turn), seconds, shutdown)
 
 
 def _rules(ground: Ground) -> Rules:
@@ -340,6 +347,15 @@ def _rules(ground: Ground) -> Rules:
         worker_timeout_seconds=ground.settings.worker_timeout_seconds,
         orphan_order_seconds=ground.settings.orphan_order_seconds,
         proof_grace_seconds=ground.manifest.parameters.proof_grace_seconds,
+        retained_blocks=ground.settings.retained_blocks,
+        timeouts=Timeouts(
+            accept_seconds=ground.settings.accept_timeout_seconds,
+            prepare_seconds=ground.settings.prepare_timeout_seconds,
+            run_grace_seconds=ground.settings.run_grace_seconds,
+            upload_seconds=ground.settings.upload_timeout_seconds,
+            cancel_seconds=ground.settings.cancel_timeout_seconds,
+            max_attempts=ground.settings.max_attempts,
+        ),
     )
 
 

@@ -107,12 +107,25 @@ class Settings(BaseSettings):
     worker_timeout_seconds: PositiveSeconds = 60.0
     desired_seconds: PositiveSeconds = 5.0
     dispatch_seconds: PositiveSeconds = 1.0
+    accept_timeout_seconds: Positive = 60
+    """An attempt that its worker has not taken up for so long is given up, and the job queued again."""
+    prepare_timeout_seconds: Positive = 3600
+    """As above, from when it was taken up to when it runs: bundle and data are fetched."""
+    run_grace_seconds: Positive = 600
+    """As above, from what the order allows to when the run's outputs are packed."""
+    upload_timeout_seconds: Positive = 3600
+    cancel_timeout_seconds: Positive = 120
+    """A job whose renter wants it stopped counts as cancelled after so long without a receipt."""
+    max_attempts: Positive = 20
+    """Of one job, whatever they end with; then it is abandoned."""
     duty_seconds: Annotated[float, Field(ge=1)] = 10.0
     """Oracles that share a database: after so long without a sign of one, others do its work."""
     hello_timeout_seconds: PositiveSeconds = 10.0
     max_unidentified_links: Positive = 64
 
     max_body_bytes: Positive = MIB
+    max_batch_bytes: Positive = 4 * MIB
+    """Of many orders at once."""
     max_artifact_bytes: Positive = 8 * GIB
     max_evidence_bytes: Positive = 64 * MIB
     account_quota_bytes: Positive = 64 * GIB

@@ -24,7 +24,9 @@ from protocol.units import hex_bytes, parse_address
 T = TypeVar("T")
 
 JobClassName = Literal["OPAQUE", "EXACT", "TRACED"]
-JobState = Literal["waiting", "queued", "assigned", "running", "finished", "proven", "expired", "abandoned"]
+Running = Literal["waiting", "queued", "assigned", "running"]
+Ended = Literal["finished", "proven", "unproven", "expired", "abandoned", "cancelled"]
+JobState = Running | Ended
 
 
 def _reads(cls: type[T], read: Callable[[object], T]) -> PlainValidator:
@@ -127,6 +129,8 @@ SignatureField = Annotated[
 AddressField = Annotated[str, _checked(parse_address), WithJsonSchema(schemas.ADDRESS)]
 Sha256Field = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Natural = Annotated[int, Field(ge=0, le=(1 << 48) - 1, strict=True)]
+Priority = Annotated[int, Field(ge=0, le=9, strict=True)]
+MAX_BATCH = 1000
 
 
 class Body(BaseModel):
@@ -280,10 +284,56 @@ class OrderBody(Body):
         return SignedOrder(self.order, signature, self.spec)
 
 
+class QueuedOrderBody(Body):
+    """One of a batch: as in `OrderBody`, with its priority."""
+
+    order: OrderField
+    spec: SpecField
+    signature: SignatureField | None
+    priority: Priority = 0
+
+    @classmethod
+    def of(cls, signed: SignedOrder, priority: int = 0) -> "QueuedOrderBody":
+        signature = None if signed.signature is None else "0x" + signed.signature.hex()
+        return cls(order=signed.order, spec=signed.spec, signature=signature, priority=priority)
+
+    def signed_order(self) -> SignedOrder:
+        signature = None if self.signature is None else hex_bytes(self.signature, 65)
+        return SignedOrder(self.order, signature, self.spec)
+
+
+class OrdersBody(Body):
+    """POST /v1/orders/batch: orders under one lease, each taken or refused by itself."""
+
+    terms: TermsField
+    orders: Annotated[tuple[QueuedOrderBody, ...], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class OrderedBody(Body):
+    """What became of one of a batch: its job, or what was wrong with it. `created`: the job is new."""
+
+    job_id: HashField | None
+    created: bool
+    refused: ErrorBody | None
+
+
+class OrderedJobsBody(Body):
+    """In the order of the batch."""
+
+    results: tuple[OrderedBody, ...]
+
+
+class PriorityBody(Body):
+    """PUT /v1/jobs/{job_id}/priority: of a renter's jobs under a lease, 9 goes first."""
+
+    priority: Priority
+
+
 class JobBody(Body):
     """`attempt` is zero before the first; `receipt` and `proof_hash` are None until there are some.
 
     `checked_as`: OPAQUE also for another class of job, where it is sealed and no verifier can read it.
+    `cancel_asked_at`: when its renter asked for its end, Unix seconds.
     """
 
     job_id: HashField
@@ -299,6 +349,8 @@ class JobBody(Body):
     log_bytes: Natural
     receipt: ReceiptField | None
     proof_hash: HashField | None
+    priority: Priority = 0
+    cancel_asked_at: Natural | None = None
 
 
 class JobsBody(Body):

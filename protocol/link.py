@@ -21,6 +21,7 @@ LINK_METHOD: Final = "LINK"
 LINK_TARGET: Final = "/v1/worker/link"
 MAX_FRAME_BYTES: Final = 8 << 20
 MAX_LOG_BYTES: Final = 256 << 10
+MAX_ATTEMPTS: Final = 4096
 
 Hash = Annotated[str, Meta(pattern=r"\A0x[0-9a-f]{64}\Z")]
 Signature = Annotated[str, Meta(pattern=r"\A0x[0-9a-f]{130}\Z")]
@@ -128,7 +129,7 @@ class Hello(Message, frozen=True, tag="hello"):
     inventory: Inventory
     expires_at: Natural
     signature: Signature
-    attempts: Annotated[tuple[Attempt, ...], Meta(max_length=4096)]
+    attempts: Annotated[tuple[Attempt, ...], Meta(max_length=MAX_ATTEMPTS)]
     quotes: bool = False
     """Whether requests for quotes should come."""
 

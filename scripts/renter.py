@@ -204,6 +204,44 @@ def logs(job_id: JobId, is_following: bool, **given: Any) -> None:
 
 @cli.command()
 @click.argument("job_id", type=Bytes32())
+@together(options.manifest, options.oracle_url, *options.key)
+def cancel(job_id: JobId, **given: Any) -> None:
+    """End a job of yours; one that runs stops as soon as its worker hears."""
+    with Session(given) as session:
+        body = session.oracle.cancel(job_id)
+        stopping = body.state in ("assigned", "running")
+        click.echo(f"job {to_hex(job_id)}: {'stopping' if stopping else body.state}")
+
+
+@cli.command()
+@click.argument("job_id", type=Bytes32())
+@click.argument("number", type=click.IntRange(0, 9))
+@together(options.manifest, options.oracle_url, *options.key)
+def priority(job_id: JobId, number: int, **given: Any) -> None:
+    """Put a job before (9) or behind (0) your others under its lease."""
+    with Session(given) as session:
+        body = session.oracle.set_priority(job_id, number)
+        click.echo(f"job {to_hex(job_id)}: {body.state}, priority {body.priority}")
+
+
+@cli.command()
+@click.argument("old_lease_id", type=Bytes32())
+@click.argument("new_lease_id", type=Bytes32())
+@together(options.manifest, options.oracle_url, *options.key)
+def resume(old_lease_id: LeaseId, new_lease_id: LeaseId, **given: Any) -> None:
+    """Order under one lease of yours what another has left undone; its artifacts are still there."""
+    from scripts.client.resuming import resume as take_over
+
+    with Session(given) as session:
+        found = take_over(session.oracle, old_lease_id, new_lease_id)
+        for body, result in found.jobs:
+            what = result.job_id if result.refused is None else f"refused: {result.refused.message}"
+            click.echo(f"job {body.job_id}: {what}")
+        click.echo(f"{len(found.jobs)} jobs taken over, {found.unsettled} may still end", err=True)
+
+
+@cli.command()
+@click.argument("job_id", type=Bytes32())
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--all", "with_all", is_flag=True, help="Also the log, the trace and its checkpoints.")
 @together(options.manifest, options.oracle_url, *options.key)

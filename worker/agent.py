@@ -87,7 +87,7 @@ class Agent:
                     attempt.cancel()
 
     def attempts(self) -> list[link.Attempt]:
-        """What `hello` says of the attempts that the oracle may still wait for."""
+        """What `hello` says of the attempts that the oracle may still wait for: the last, as many as fit."""
         live = {lease.lease_id for lease in self._host.journal.leases.live()}
         rows = [row for row in self._host.journal.attempts.in_states(_REPORTED) if row.lease_id in live]
         return [
@@ -97,7 +97,7 @@ class Agent:
                 fencing_token=row.fencing_token,
                 state=row.state.value,
             )
-            for row in rows
+            for row in rows[-link.MAX_ATTEMPTS :]
         ]
 
     def pending(self, anew: bool) -> list[link.Log | link.Receipt | link.Status]:
@@ -201,12 +201,13 @@ class Agent:
             self._host.report(status_of(row, row.state, row.detail))
 
     def _answer_cancel(self, key: Key, assignment: link.Assignment) -> None:
-        """A job that was cancelled before it was known here still gets its receipt."""
-        if self._host.journal.attempts.get(*key) is None:
-            self._accept(key, assignment)
-            running = self._running.get(key)
-            if running is not None:
-                running.cancel()
+        """A job that was cancelled before it was known here still gets its receipt; that it is lost is said
+        again.
+        """
+        self._accept(key, assignment)
+        running = self._running.get(key)
+        if running is not None:
+            running.cancel()
 
     def _start(self, row: AttemptRow) -> None:
         with self._lock:

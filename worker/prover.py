@@ -5,7 +5,7 @@ The worker's other transactions, its answers to posted orders, go out from the s
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -160,7 +160,7 @@ class Prover:
 
     def _prepare_if_due(self, view: LeaseView) -> ProofRow | None:
         heartbeats = self._journal.leases.unproven_heartbeats(view.lease_id)
-        receipts = self._journal.receipts.unproven(view.lease_id)
+        receipts = self._journal.receipts.count_unproven(view.lease_id)
         last = self._journal.proofs.last_posted(view.lease_id)
         times = self._journal.leases.heartbeat_timestamps(view.lease_id)
         situation = Situation(
@@ -173,7 +173,7 @@ class Prover:
             last_proof_at=None if last is None else last.prepared_at,
             last_heartbeat_at=max(times, default=0),
             new_seconds=self._new_seconds(view, times, heartbeats),
-            receipts_waiting=sum(row.state is ReceiptState.ACCEPTED for row in receipts),
+            receipts_waiting=receipts.get(ReceiptState.ACCEPTED, 0),
             work_in_flight=self._work_in_flight(view, receipts),
             interval_seconds=self._interval_seconds,
         )
@@ -183,15 +183,14 @@ class Prover:
         if len(canonical) != len(heartbeats):
             return None  # those of blocks that are gone were dropped: the next turn counts anew
         late = situation.now >= view.end and situation.work_in_flight
+        unproven = self._journal.receipts.unproven(view.lease_id)
         return self._prepare(
-            view, canonical, [r for r in receipts if late or r.state is ReceiptState.ACCEPTED], last
+            view, canonical, [r for r in unproven if late or r.state is ReceiptState.ACCEPTED], last
         )
 
-    def _work_in_flight(self, view: LeaseView, receipts: Sequence[ReceiptRow]) -> bool:
+    def _work_in_flight(self, view: LeaseView, receipts: Mapping[ReceiptState, int]) -> bool:
         attempts = self._journal.attempts.in_states(IN_FLIGHT)
-        return any(row.lease_id == view.lease_id for row in attempts) or any(
-            row.state is ReceiptState.WAITING for row in receipts
-        )
+        return ReceiptState.WAITING in receipts or any(row.lease_id == view.lease_id for row in attempts)
 
     @staticmethod
     def _new_seconds(view: LeaseView, times: Sequence[int], unproven: Sequence[SignedHeartbeat]) -> int:

@@ -114,6 +114,18 @@ RULES: tuple[Rule, ...] = (
         *("POST", "/v1/orders", Way.ACCOUNT, RENTER, Refusal(403, "not_the_renter")),
         "whoever rents the lease today orders under it; the order is signed by itself",
     ),
+    Rule(
+        *("POST", "/v1/orders/batch", Way.ACCOUNT, RENTER, Refusal(403, "not_the_renter")),
+        "as one order is taken, each of them by itself",
+    ),
+    Rule(
+        *("POST", "/v1/jobs/{job_id}/cancel", Way.ACCOUNT, ASKERS, Refusal(403, "not_the_renter")),
+        "a job is ended by whoever ordered it",
+    ),
+    Rule(
+        *("PUT", "/v1/jobs/{job_id}/priority", Way.ACCOUNT, ASKERS, Refusal(403, "not_the_renter")),
+        "it sorts a queue of the renter's own",
+    ),
     Rule("GET", "/v1/jobs/{job_id}", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
     Rule("GET", "/v1/jobs/{job_id}/logs", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),
     Rule("GET", "/v1/jobs/{job_id}/logs/stream", Way.ACCOUNT, PARTIES, NOT_A_PARTY, _PARTIES),

@@ -15,6 +15,7 @@ from oracle.api import (
     market,
     offers,
     operations,
+    queue,
     quorum,
     quotes,
     sessions,
@@ -27,7 +28,7 @@ from oracle.api.services import Services
 
 ROOMS = (
     *(operations, market, offers, quotes, sessions),
-    *(artifacts, uploads, jobs, streams, evidence, quorum, worker_link),
+    *(artifacts, uploads, jobs, queue, streams, evidence, quorum, worker_link),
 )
 
 

@@ -54,7 +54,10 @@ async def signed_headers(request: Request) -> Caller:
 
 async def signed(request: Request) -> Caller:
     """The caller, and a body of at most `max_body_bytes`."""
-    max_bytes = services_of(request).settings.max_body_bytes
+    return await _whole(request, services_of(request).settings.max_body_bytes)
+
+
+async def _whole(request: Request, max_bytes: int) -> Caller:
     token = token_of(request)
     if token is None:
         return await _signed_body(request, max_bytes)
@@ -66,6 +69,11 @@ async def signed(request: Request) -> Caller:
 async def signed_itself(request: Request) -> Caller:
     """The caller, and a body of at most `max_body_bytes`. By signature alone: oracles do not sign in."""
     return await _signed_body(request, services_of(request).settings.max_body_bytes)
+
+
+async def signed_batch(request: Request) -> Caller:
+    """As `signed`, with a body of at most `max_batch_bytes`."""
+    return await _whole(request, services_of(request).settings.max_batch_bytes)
 
 
 async def signed_evidence(request: Request) -> Caller:

@@ -40,7 +40,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "not_a_signer": "404: the oracle does not sign for the quorum",
         "not_found": "404: no such path",
         "not_the_operator": "403: for the operator alone",
-        "not_the_renter": "403: for today's renter of the lease alone",
+        "not_the_renter": "403: for today's renter of the lease alone; of a job, for who ordered it",
         "not_the_worker": "403: for the worker of the lease's unit alone",
         "not_watching": "409: the oracle began to listen later than that",
         "offer_void": "422: its salt is cancelled, or its epoch is over",

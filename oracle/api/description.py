@@ -37,6 +37,9 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[Body] | None]] = {
     ("GET", "/v1/jobs/{job_id}"): {200: bodies.JobBody},
     ("GET", "/v1/jobs/{job_id}/logs"): {200: bodies.LogsBody},
     ("POST", "/v1/orders"): {200: bodies.JobBody, 201: bodies.JobBody},
+    ("POST", "/v1/orders/batch"): {200: bodies.OrderedJobsBody},
+    ("POST", "/v1/jobs/{job_id}/cancel"): {200: bodies.JobBody},
+    ("PUT", "/v1/jobs/{job_id}/priority"): {200: bodies.JobBody},
     ("POST", "/v1/nonces"): {201: bodies.NonceBody},
     ("POST", "/v1/sessions"): {201: bodies.TokenBody},
     ("GET", "/v1/sessions/current"): {200: bodies.SessionBody},
@@ -59,6 +62,8 @@ CONTENT: Mapping[tuple[str, str], dict[str, Any]] = {
 }
 REQUESTS: Mapping[tuple[str, str], type[Body] | dict[str, Any]] = {
     ("POST", "/v1/orders"): bodies.OrderBody,
+    ("POST", "/v1/orders/batch"): bodies.OrdersBody,
+    ("PUT", "/v1/jobs/{job_id}/priority"): bodies.PriorityBody,
     ("POST", "/v1/offers"): market_bodies.SignedOfferBody,
     ("POST", "/v1/quotes"): market_bodies.QuoteRequestBody,
     ("POST", "/v1/sessions"): bodies.SignInBody,

@@ -14,6 +14,7 @@ from oracle.api.errors import ApiError
 from oracle.api.limits import take_place
 from oracle.api.services import Services
 from oracle.joblogs import JobLogs
+from oracle.jobs import MAX_PRIORITY
 from oracle.store import reads
 from protocol.errors import BadInput
 from protocol.readers import ReaderKey
@@ -66,6 +67,8 @@ def job_content(logs: JobLogs, readers: Sequence[ReaderKey], job_id: JobId, view
             "log_bytes": logs.total_bytes(job_id, view.attempts_made),
             "receipt": None if view.receipt is None else orjson.Fragment(view.receipt),
             "proof_hash": None if view.proof_hash is None else to_hex(view.proof_hash),
+            "priority": MAX_PRIORITY - view.rank,
+            "cancel_asked_at": view.cancel_asked_at,
         }
     )
 

@@ -18,6 +18,7 @@ from oracle.api.parameters import (
     Cursor,
     Limit,
     Offset,
+    Priority,
     WaitSeconds,
     check_party,
     job_id_of,
@@ -31,9 +32,11 @@ from oracle.clock import later_of
 from oracle.schedule import has_ended
 from oracle.store import attempts, entities, history, jobs
 from oracle.store.engine import Transaction
+from oracle.store.jobs import NewJob
 from protocol.bodies import JobsBody, LogsBody, OrderBody
 from protocol.orders import check_order
 from protocol.orders import lease_id as lease_id_of_terms
+from protocol.structs import Terms
 from protocol.units import Address, JobId, LeaseId
 
 router = APIRouter(prefix="/v1")
@@ -42,14 +45,17 @@ Signed = Annotated[Caller, Depends(signed)]
 
 
 @router.post("/orders")
-def post_order(request: Request, caller: Signed) -> Response:
-    """Signed, by the lease's renter of today, who alone may order. The same order again gets the same job."""
+def post_order(request: Request, caller: Signed, priority: Priority = 0) -> Response:
+    """Signed, by the lease's renter of today, who alone may order. The same order again gets the same job.
+
+    Of the renter's queue under the lease, the highest priority goes first.
+    """
     services = services_of(request)
     try:
         order = OrderBody.model_validate_json(caller.body)
     except ValidationError as error:
         raise bad_input(error) from error
-    renter = _renter_of(services, order)
+    renter = renter_of(services, order.terms)
     if caller.address != renter:
         raise ApiError(403, "not_the_renter", f"expected {renter}, got {caller.address}")
     signed_order = order.signed_order()
@@ -59,9 +65,11 @@ def post_order(request: Request, caller: Signed) -> Response:
     with services.store.write() as transaction:
         created = jobs.get_job(transaction, job_id) is None
         if created:
-            _check_new_order(transaction, services, order)
             now = services.now()
-            jobs.insert_job(transaction, job_id, renter, order.terms, signed_order, now)
+            check_deadline(transaction, services, signed_order.order.deadline)
+            check_room(transaction, services, order.terms, order.order.lease_id)
+            fresh = NewJob(job_id, renter, order.terms, signed_order, now, priority)
+            jobs.insert_jobs(transaction, [fresh])
         job = jobs.get_job(transaction, job_id)
         assert job is not None  # noqa: S101 - inserted above, in the same transaction
         body = job_body(transaction, services.logs, services.readers, job)
@@ -117,11 +125,11 @@ async def read_logs(
                 return json_response(body)
 
 
-def _renter_of(services: Services, order: OrderBody) -> Address:
+def renter_of(services: Services, terms: Terms) -> Address:
     """Of today; the one of the terms where the lease is not indexed yet."""
     with services.store.read() as transaction:
-        lease = entities.get_lease(transaction, lease_id_of_terms(services.domain, order.terms))
-    return order.terms.renter if lease is None else lease.renter
+        lease = entities.get_lease(transaction, lease_id_of_terms(services.domain, terms))
+    return terms.renter if lease is None else lease.renter
 
 
 def _read_logs(services: Services, job_id: JobId, caller: Address, offset: int) -> LogsBody:
@@ -153,24 +161,33 @@ def readable_job(transaction: Transaction, job_id: JobId, caller: Address) -> jo
     return job
 
 
-def _check_new_order(transaction: Transaction, services: Services, order: OrderBody) -> None:
+def check_deadline(transaction: Transaction, services: Services, deadline: int) -> None:
+    """422 where an order could not start any more."""
+    now = _now(transaction, services)
+    if deadline < now:
+        raise ApiError(422, "expired", f"deadline: expected at least {now}, got {deadline}")
+
+
+def check_room(transaction: Transaction, services: Services, terms: Terms, lease_id: LeaseId) -> int:
+    """How many further jobs the lease takes, at least one. 409 where it is over, 429 where it takes none."""
     settings = services.settings
-    lease_id = order.order.lease_id
-    cursor = history.get_cursor(transaction)
-    now = later_of(services.now(), cursor.timestamp if cursor else None)
-    if order.order.deadline < now:
-        raise ApiError(422, "expired", f"deadline: expected at least {now}, got {order.order.deadline}")
     lease = entities.get_lease(transaction, lease_id)
+    room = settings.max_jobs_per_lease - jobs.count_jobs(transaction, lease_id)
     if lease is None:
-        waiting = jobs.count_orphans(transaction, order.terms.renter)
-        if (
-            waiting >= settings.max_orders_before_lease
-            or jobs.count_orphans(transaction) >= settings.max_orders_before_lease_total
-        ):
+        of_renter = settings.max_orders_before_lease - jobs.count_orphans(transaction, terms.renter)
+        orphans = min(of_renter, settings.max_orders_before_lease_total - jobs.count_orphans(transaction))
+        if orphans < 1:
             raise ApiError(429, "too_many_orders", "too many orders wait for leases that are not indexed yet")
-    elif has_ended(lease, now):
+        room = min(room, orphans)
+    elif has_ended(lease, _now(transaction, services)):
         raise ApiError(
             409, "lease_over", f"the lease ended at {lease.end}, status {lease.status.name.lower()}"
         )
-    if jobs.count_jobs(transaction, lease_id) >= settings.max_jobs_per_lease:
+    if room < 1:
         raise ApiError(429, "too_many_jobs", f"expected at most {settings.max_jobs_per_lease} jobs a lease")
+    return room
+
+
+def _now(transaction: Transaction, services: Services) -> int:
+    cursor = history.get_cursor(transaction)
+    return later_of(services.now(), cursor.timestamp if cursor else None)

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Query
 
 from oracle.api.errors import ApiError
+from oracle.jobs import MAX_PRIORITY
 from oracle.store import entities
 from oracle.store.engine import Transaction
 from protocol.errors import BadInput
@@ -27,6 +28,7 @@ MAX_OFFSET = 1 << 53
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
+Priority = Annotated[int, Query(ge=0, le=MAX_PRIORITY)]
 WaitSeconds = Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)]
 Cursor = Annotated[str | None, Query(max_length=128)]
 

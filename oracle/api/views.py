@@ -95,6 +95,8 @@ def job_body(transaction: Transaction, logs: JobLogs, readers: Sequence[ReaderKe
             "log_bytes": logs.total_bytes(job.job_id, number),
             "receipt": receipt.signed if receipt else None,
             "proof_hash": to_hex(job.proof_hash) if job.proof_hash else None,
+            "priority": job.priority,
+            "cancel_asked_at": job.cancel_asked_at,
         }
     )
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from oracle.store.artifact_tables import artifact_owners, artifact_uses, artifacts, uploads
 from oracle.store.dialects import insert_into
 from oracle.store.engine import Transaction
+from oracle.store.queues import look_again
 from oracle.store.tables import jobs, leases, units
 from protocol.units import Address, Digest, JobId
 
@@ -42,6 +43,7 @@ def add_artifact(
     transaction.execute(
         owner.on_conflict_do_update(index_elements=["digest", "account"], set_={"stored_at": now})
     )
+    look_again(transaction, digest, account)
 
 
 def get_artifact(transaction: Transaction, digest: Digest) -> ArtifactEntry | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from oracle.jobs import ACTIVE_ATTEMPTS, AttemptState
 from oracle.store.engine import Transaction
@@ -26,7 +26,7 @@ class AttemptEntry:
     updated_at: int
 
 
-_COLUMNS = (
+COLUMNS = (
     attempts.c.job_id,
     attempts.c.attempt,
     attempts.c.fencing_token,
@@ -36,12 +36,20 @@ _COLUMNS = (
     attempts.c.created_at,
     attempts.c.updated_at,
 )
+_OF_JOB = attempts.c.job_id == bindparam("job")
+_LAST = select(func.coalesce(func.max(attempts.c.attempt), 0)).where(_OF_JOB)
+_LATEST = select(*COLUMNS).where(_OF_JOB).order_by(attempts.c.attempt.desc()).limit(1)
+_ADD = attempts.insert().returning(attempts.c.fencing_token)
+_SET_STATE = (
+    update(attempts)
+    .where(attempts.c.fencing_token == bindparam("token"))
+    .values(state=bindparam("following"), detail=bindparam("why"), updated_at=bindparam("now"))
+)
 
 
 def add_attempt(transaction: Transaction, job_id: JobId, unit_id: UnitId, now: int) -> AttemptEntry:
     """The next attempt at the job, its fencing token higher than any given before."""
-    last = select(func.coalesce(func.max(attempts.c.attempt), 0)).where(attempts.c.job_id == job_id)
-    number = int(transaction.execute(last).scalar_one()) + 1
+    number = int(transaction.execute(_LAST, {"job": job_id}).scalar_one()) + 1
     row = {
         "job_id": job_id,
         "attempt": number,
@@ -51,16 +59,13 @@ def add_attempt(transaction: Transaction, job_id: JobId, unit_id: UnitId, now: i
         "created_at": now,
         "updated_at": now,
     }
-    token = transaction.execute(
-        attempts.insert().values(row).returning(attempts.c.fencing_token)
-    ).scalar_one()
+    token = transaction.execute(_ADD, row).scalar_one()
     return AttemptEntry(job_id, number, int(token), unit_id, AttemptState.ASSIGNED, "", now, now)
 
 
 def latest_attempt(transaction: Transaction, job_id: JobId) -> AttemptEntry | None:
-    query = select(*_COLUMNS).where(attempts.c.job_id == job_id).order_by(attempts.c.attempt.desc()).limit(1)
-    row = transaction.execute(query).first()
-    return None if row is None else _entry(row)
+    row = transaction.execute(_LATEST, {"job": job_id}).first()
+    return None if row is None else read_attempt(row)
 
 
 def latest_attempts(transaction: Transaction, job_ids: Iterable[JobId]) -> dict[JobId, AttemptEntry]:
@@ -69,30 +74,30 @@ def latest_attempts(transaction: Transaction, job_ids: Iterable[JobId]) -> dict[
     found: dict[JobId, AttemptEntry] = {}
     for start in range(0, len(wanted), 500):
         query = (
-            select(*_COLUMNS)
+            select(*COLUMNS)
             .where(attempts.c.job_id.in_(wanted[start : start + 500]))
             .order_by(attempts.c.attempt)
         )
-        found.update({entry.job_id: entry for entry in map(_entry, transaction.execute(query))})
+        found.update({entry.job_id: entry for entry in map(read_attempt, transaction.execute(query))})
     return found
 
 
 def active_attempts(transaction: Transaction, unit_id: UnitId | None = None) -> list[AttemptEntry]:
     """What is being run, of one unit or of all, oldest first."""
-    query = select(*_COLUMNS).where(attempts.c.state.in_(ACTIVE_ATTEMPTS)).order_by(attempts.c.fencing_token)
+    query = select(*COLUMNS).where(attempts.c.state.in_(ACTIVE_ATTEMPTS)).order_by(attempts.c.fencing_token)
     if unit_id is not None:
         query = query.where(attempts.c.unit_id == unit_id)
-    return [_entry(row) for row in transaction.execute(query)]
+    return [read_attempt(row) for row in transaction.execute(query)]
 
 
 def set_attempt_state(
     transaction: Transaction, fencing_token: int, state: AttemptState, now: int, detail: str = ""
 ) -> None:
-    values = {"state": state, "detail": detail, "updated_at": now}
-    transaction.execute(update(attempts).where(attempts.c.fencing_token == fencing_token).values(values))
+    values = {"token": fencing_token, "following": state, "why": detail, "now": now}
+    transaction.execute(_SET_STATE, values)
 
 
-def _entry(row: Any) -> AttemptEntry:
+def read_attempt(row: Any) -> AttemptEntry:
     return AttemptEntry(
         job_id=JobId(row.job_id),
         attempt=row.attempt,

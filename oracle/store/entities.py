@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, bindparam, delete, select
 
 from oracle.store import bulk
 from oracle.store.engine import Transaction
@@ -60,6 +61,8 @@ _LEASE_UNITS = (
     "compensation_units",
 )
 _COMPENSATION_TOKEN = ""
+READ_LEASES = 4096
+"""So many entries are kept as they were read: what is read again and again is the same rows."""
 
 E = TypeVar("E")
 Row = dict[str, Any]
@@ -202,14 +205,22 @@ def _token(entry: CreditEntry | CompensationEntry) -> str:
     return entry.token if isinstance(entry, CreditEntry) else _COMPENSATION_TOKEN
 
 
+_LEASE = select(leases).where(leases.c.lease_id == bindparam("wanted"))
+_UNIT = select(units).where(units.c.unit_id == bindparam("wanted"))
+
+
 def get_lease(transaction: Transaction, lease_id: LeaseId) -> LeaseEntry | None:
-    return get_leases(transaction, [lease_id]).get(lease_id)
+    row = transaction.execute(_LEASE, {"wanted": lease_id}).first()
+    return None if row is None else read_lease(row)
 
 
 def get_leases(transaction: Transaction, lease_ids: Iterable[LeaseId]) -> dict[LeaseId, LeaseEntry]:
     """Those that the chain holds."""
     wanted = list(lease_ids)
     found: dict[LeaseId, LeaseEntry] = {}
+    if len(wanted) == 1:
+        lease = get_lease(transaction, wanted[0])
+        return {} if lease is None else {wanted[0]: lease}
     for start in range(0, len(wanted), 500):
         query = select(leases).where(leases.c.lease_id.in_(wanted[start : start + 500]))
         found.update({LeaseId(row.lease_id): read_lease(row) for row in transaction.execute(query)})
@@ -243,7 +254,7 @@ def list_leases_of_status(transaction: Transaction, statuses: Iterable[LeaseStat
 
 
 def get_unit(transaction: Transaction, unit_id: UnitId) -> UnitEntry | None:
-    row = transaction.execute(select(units).where(units.c.unit_id == unit_id)).first()
+    row = transaction.execute(_UNIT, {"wanted": unit_id}).first()
     return None if row is None else read_unit(row)
 
 
@@ -259,15 +270,21 @@ def list_proofs(transaction: Transaction, lease_id: LeaseId) -> list[ProofEntry]
 
 
 def read_lease(row: Any) -> LeaseEntry:
-    body = cast(Row, msgspec.json.decode(row.body))
+    return _read_lease(row.lease_id, row.status, row.body)
+
+
+@lru_cache(READ_LEASES)
+def _read_lease(lease_id: bytes, status: str, text: str) -> LeaseEntry:
+    """Of all that a row says: the same row is the same entry."""
+    body = cast(Row, msgspec.json.decode(text))
     return LeaseEntry(
-        lease_id=LeaseId(row.lease_id),
+        lease_id=LeaseId(lease_id),
         terms=from_json(Terms, body["terms"]),
         opened_at=LogPosition.from_json(body["opened_at"]),
         renters=tuple(parse_address(renter) for renter in body["renters"]),
         proof_hash=ProofHash(hex_bytes(body["proof_hash"], 32)),
         posted_order=JobId(hex_bytes(body["posted_order"], 32)),
-        status=LeaseStatus[row.status.upper()],
+        status=LeaseStatus[status.upper()],
         **cast(Any, {name: body[name] for name in (*_LEASE_NUMBERS, *_LEASE_FLAGS)}),
         **cast(Any, {name: int(body[name]) for name in _LEASE_UNITS}),
     )

@@ -24,11 +24,12 @@ _EVENT_COLUMNS = (
     events.c.block_hash,
     events.c.transaction_hash,
 )
+_CURSOR = select(cursor)
 
 
 def get_cursor(transaction: Transaction) -> Block | None:
     """The last block whose events are all in; None in a new store."""
-    row = transaction.execute(select(cursor)).first()
+    row = transaction.execute(_CURSOR).first()
     if row is None:
         return None
     return Block(BlockNumber(row.block_number), row.block_hash, UnixTime(row.block_timestamp))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select
 
+from oracle.jobs import ACTIVE_ATTEMPTS
 from oracle.store.engine import Transaction
 from oracle.store.tables import attempts, jobs, leases, receipts, sessions, units
-from protocol.units import Address, Digest, JobId
+from protocol.units import Address, Digest, JobId, LeaseId, UnitId
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class JobView:
     updated_at: int
     receipt: str | None
     proof_hash: bytes | None
+    rank: int
+    cancel_asked_at: int | None
 
 
 _ATTEMPTS = (
@@ -50,6 +53,8 @@ _JOB = (
         jobs.c.updated_at,
         receipts.c.body,
         jobs.c.proof_hash,
+        jobs.c.rank,
+        jobs.c.cancel_asked_at,
     )
     .select_from(jobs)
     .join(leases, leases.c.lease_id == jobs.c.lease_id)
@@ -58,6 +63,40 @@ _JOB = (
     .outerjoin(receipts, receipts.c.job_id == jobs.c.job_id)
     .where(jobs.c.job_id == bindparam("job"), sessions.c.expires_at > bindparam("now"))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedJob:
+    """What a worker is told of an attempt of its unit that goes on. Terms and order are JSON."""
+
+    job_id: JobId
+    attempt: int
+    fencing_token: int
+    lease_id: LeaseId
+    terms: str
+    signed_order: str
+    cancel_asked_at: int | None
+
+
+_ASSIGNED = (
+    select(
+        attempts.c.job_id,
+        attempts.c.attempt,
+        attempts.c.fencing_token,
+        jobs.c.lease_id,
+        jobs.c.terms,
+        jobs.c.signed_order,
+        jobs.c.cancel_asked_at,
+    )
+    .join(jobs, jobs.c.job_id == attempts.c.job_id)
+    .where(attempts.c.unit_id == bindparam("unit"), attempts.c.state.in_(sorted(ACTIVE_ATTEMPTS)))
+    .order_by(attempts.c.fencing_token)
+)
+
+
+def read_assigned(transaction: Transaction, unit_id: UnitId) -> list[AssignedJob]:
+    """Oldest first."""
+    return [AssignedJob(*row) for row in transaction.execute(_ASSIGNED, {"unit": unit_id})]
 
 
 def read_job(transaction: Transaction, job_id: JobId, token_digest: Digest, now: int) -> JobView | None:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnClause,
     Double,
     ForeignKey,
     Index,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    literal_column,
 )
 
 from oracle.store.columns import (
@@ -175,27 +177,48 @@ credits = Table(
     Column("units", UnitsText, nullable=False),
 )
 
-# state: waiting -> queued -> assigned -> running -> finished -> proven; or expired, abandoned (oracle.jobs).
+
+def some_rows(name: str, condition: str, *columns: str) -> Index:
+    """An index of the rows that fulfil the condition: it serves queries with the same, without parameters."""
+    where: ColumnClause[bool] = literal_column(condition)
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+# state: waiting -> queued -> assigned -> running -> finished -> proven; or expired, abandoned, cancelled,
+# unproven (oracle.jobs). The indexes find what can move, however many jobs there are.
 jobs = Table(
     "jobs",
     metadata,
     integer("sequence", primary_key=True, autoincrement=True),
     hash_column("job_id", unique=True),
-    hash_column("lease_id", index=True),
+    hash_column("lease_id"),
+    integer("number"),  # of its lease's jobs, from 1
     account_column("renter"),
-    text("state", index=True),
+    text("state"),
     text("detail"),
+    integer("rank"),  # 9 - priority: of its lease's queue, the lowest goes first
     text("terms"),
     text("signed_order"),
     hash_column("bundle_digest"),
     hash_column("data_digest", nullable=True),
+    integer("wall_seconds"),
     integer("deadline"),
     integer("created_at"),
     integer("updated_at"),
     integer("not_before"),  # no new attempt earlier
+    integer("cancel_asked_at", nullable=True),
     text("outcome", nullable=True),
     hash_column("proof_hash", nullable=True),
+    Index("ix_jobs_state", "state", "lease_id"),
+    Index(None, "lease_id", "sequence"),
     Index(None, "lease_id", "updated_at", "sequence"),
+    some_rows("ix_jobs_waiting", "state = 'waiting'", "detail", "lease_id"),
+    some_rows("ix_jobs_queue", "state = 'queued'", "lease_id", "rank", "sequence", "not_before"),
+    some_rows("ix_jobs_deadline", "state IN ('queued', 'waiting')", "state", "deadline"),
+    some_rows(
+        *("ix_jobs_orphans", "state = 'waiting' AND detail = 'the lease is not on the chain'"),
+        *("renter", "created_at"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -214,6 +237,7 @@ attempts = Table(
     integer("updated_at"),
     Index(None, "job_id", "attempt", unique=True),
     Index(None, "unit_id", "state"),
+    Index(None, "state"),
     sqlite_autoincrement=True,
 )
 
@@ -246,6 +270,8 @@ evidence = Table(
     hash_column("file_digest"),
     integer("size_bytes"),
     integer("stored_at"),
+    # The block up to which the chain was known when its jobs were proven; None: they are not.
+    integer("proven_block", nullable=True, index=True),
 )
 
 evidence_jobs = Table(

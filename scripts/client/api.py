@@ -160,10 +160,35 @@ class OracleClient:
             if cursor is None:
                 return
 
-    def post_order(self, terms: Terms, signed: SignedOrder) -> bodies.JobBody:
-        """Hand over an order; the same order twice is one job."""
+    def post_order(self, terms: Terms, signed: SignedOrder, priority: int = 0) -> bodies.JobBody:
+        """Hand over an order; the same order twice is one job. Priority as in `set_priority`."""
         document = bodies.json_of(bodies.OrderBody.of(terms, signed))
-        response = self._send("POST", "/v1/orders", json.dumps(document).encode(), signed=True)
+        target = _target("/v1/orders", priority=priority or None)
+        response = self._send("POST", target, json.dumps(document).encode(), signed=True)
+        return _parsed(bodies.JobBody, response)
+
+    def post_orders(
+        self, terms: Terms, orders: Sequence[SignedOrder], priority: int = 0
+    ) -> list[bodies.OrderedBody]:
+        """Hand over many orders under one lease; what became of each, in their order."""
+        found: list[bodies.OrderedBody] = []
+        for start in range(0, len(orders), bodies.MAX_BATCH):
+            part = orders[start : start + bodies.MAX_BATCH]
+            queued = tuple(bodies.QueuedOrderBody.of(signed, priority) for signed in part)
+            content = bodies.OrdersBody(terms=terms, orders=queued).model_dump_json().encode()
+            response = self._send("POST", "/v1/orders/batch", content, signed=True)
+            found += _parsed(bodies.OrderedJobsBody, response).results
+        return found
+
+    def cancel(self, job_id: JobId) -> bodies.JobBody:
+        """Ask for a job's end; the same again changes nothing. The job as it is now."""
+        response = self._send("POST", f"/v1/jobs/{to_hex(job_id)}/cancel", b"", signed=True)
+        return _parsed(bodies.JobBody, response)
+
+    def set_priority(self, job_id: JobId, priority: int) -> bodies.JobBody:
+        """Of the identity's jobs under a lease, 9 goes first and 0 last."""
+        content = bodies.PriorityBody(priority=priority).model_dump_json().encode()
+        response = self._send("PUT", f"/v1/jobs/{to_hex(job_id)}/priority", content, signed=True)
         return _parsed(bodies.JobBody, response)
 
     def job(self, job_id: JobId) -> bodies.JobBody:

@@ -9,7 +9,7 @@ from protocol.units import JobId
 from scripts.client.api import OracleClient
 from scripts.client.unsealing import JobLog, Opener
 
-ENDED_STATES = ("finished", "proven", "expired", "abandoned")
+ENDED_STATES = ("finished", "proven", "unproven", "expired", "abandoned", "cancelled")
 
 
 def follow(

@@ -355,8 +355,9 @@ def send(purse: Purse, oracle: OracleClient, launch: Launch) -> Receipt | None:
     first, *rest = launch.orders
     oracle.post_order(launch.terms, first)
     receipt = None if launch.is_open else open_lease(purse, launch.terms, launch.offer_signature)
-    for order in rest:
-        oracle.post_order(launch.terms, order)
+    for result in oracle.post_orders(launch.terms, rest) if rest else ():
+        if result.refused is not None:
+            raise BadInput(f"oracle: {result.refused.message}", code=result.refused.code)
     return receipt
 
 

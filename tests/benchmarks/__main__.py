@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from tests.benchmarks import chain_paths, offers_search, paths, sending
+from tests.benchmarks import chain_paths, dispatch, offers_search, paths, sending
 
 BENCHMARKS = {
     "state_digest": (paths.state_digest, 7),
@@ -18,6 +18,8 @@ BENCHMARKS = {
     "command_help": (paths.command_help, 7),
     "index_events": (chain_paths.index_events, 3),
     "transaction_to_row": (chain_paths.transaction_to_row, 3),
+    "dispatch_latency": (dispatch.dispatch_latency, 5),
+    "dispatch_rate": (dispatch.dispatch_rate, 3),
     "audit_replay": (chain_paths.audit_replay, 3),
     "offers_search": (offers_search.offers_search, 7),
     "offers_search_in_vain": (offers_search.offers_search_in_vain, 7),

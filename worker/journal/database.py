@@ -82,6 +82,11 @@ CREATE INDEX proofs_by_lease ON proofs (lease_id, stage);
 """
 _UPGRADES: Final = {1: "ALTER TABLE artifacts ADD COLUMN sealed BLOB;"}
 """What makes the schema of a version that of the next."""
+# A file of this version may lack those that came later.
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS attempts_by_state ON attempts (state, fencing_token);
+CREATE INDEX IF NOT EXISTS receipts_by_state ON receipts (state);
+"""
 
 
 class Journal:
@@ -125,7 +130,7 @@ class Journal:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-            return
+            version = SCHEMA_VERSION
         while version in _UPGRADES:
             self._connection.executescript(
                 f"BEGIN; {_UPGRADES[version]} PRAGMA user_version={version + 1}; COMMIT;"
@@ -133,3 +138,4 @@ class Journal:
             version += 1
         if version != SCHEMA_VERSION:
             raise RuntimeError(f"journal {path}: expected version {SCHEMA_VERSION}, got {version}")
+        self._connection.executescript(f"BEGIN; {_INDEXES} COMMIT;")

@@ -76,6 +76,16 @@ class ReceiptRows:
                 (state, code, job_id, attempt, ReceiptState.WAITING),
             )
 
+    def count_unproven(self, lease_id: LeaseId) -> dict[ReceiptState, int]:
+        """Of those in no proof: what `unproven` would read is not read."""
+        with self._begin() as db:
+            rows = db.execute(
+                "SELECT state, count(*) AS count FROM receipts WHERE lease_id = ? AND proof_hash IS NULL "
+                "GROUP BY state",
+                (lease_id,),
+            )
+            return {ReceiptState(row["state"]): int(row["count"]) for row in rows}
+
     def unproven(self, lease_id: LeaseId) -> list[ReceiptRow]:
         """Not stale and in no proof, oldest first."""
         with self._begin() as db:

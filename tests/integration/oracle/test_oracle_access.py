@@ -23,7 +23,7 @@ from oracle.api.access import (
 )
 from oracle.api.application import ROOMS
 from protocol import link
-from protocol.bodies import OrderBody
+from protocol.bodies import OrderBody, OrdersBody, QueuedOrderBody
 from protocol.market_bodies import QuoteRequestBody, RequirementsBody, SignedOfferBody
 from protocol.signed import SignedOffer
 from protocol.typed_data import hash_struct, sign
@@ -79,6 +79,8 @@ def asks(world: World, rule: Rule, owner: Role) -> Ask:
         return ask_of_upload(world, owner)
     if rule.path.startswith(("/v1/offers", "/v1/quotes")):
         return ask_of_market(world, rule, owner)
+    if rule.path.startswith("/v1/orders"):
+        return ask_of_orders(world, rule, owner)
     job, lease = to_hex(world.job(owner)), to_hex(world.lease)
     bundle = world.bundles[owner]
     proof_hash, evidence = world.empty_evidence()
@@ -91,17 +93,24 @@ def asks(world: World, rule: Rule, owner: Role) -> Ask:
         case "/v1/sessions" if rule.method == "POST":
             text, signature = signed_message(world.http, world.oracle.url, world.account(owner))
             return Ask("/v1/sessions", json.dumps({"message": text, "signature": signature}).encode())
-        case "/v1/orders":
-            order = world.as_renter(owner).order(world.terms, secrets.randbits(40), bundle)
-            return Ask("/v1/orders", OrderBody.of(world.terms, order).model_dump_json().encode())
         case "/v1/quorum/findings":
             assert world.finding is not None
             return Ask(rule.path, world.finding.model_dump_json().encode())
+        case "/v1/jobs/{job_id}/priority":
+            return Ask(f"/v1/jobs/{job}/priority", b'{"priority": 9}')
         case "/v1/proofs/{proof_hash}/evidence":
             return Ask(f"/v1/proofs/{to_hex(proof_hash)}/evidence", evidence if rule.method == "PUT" else b"")
         case path:
             filled = path.format(job_id=job, lease_id=lease, digest=rig.sha256(bundle).hex(), proof_hash="")
             return Ask(filled)
+
+
+def ask_of_orders(world: World, rule: Rule, owner: Role) -> Ask:
+    order = world.as_renter(owner).order(world.terms, secrets.randbits(40), world.bundles[owner])
+    if rule.path == "/v1/orders":
+        return Ask(rule.path, OrderBody.of(world.terms, order).model_dump_json().encode())
+    orders = OrdersBody(terms=world.terms, orders=(QueuedOrderBody.of(order),))
+    return Ask(rule.path, orders.model_dump_json().encode())
 
 
 def ask_of_market(world: World, rule: Rule, owner: Role) -> Ask:

@@ -168,6 +168,17 @@ def test_oracle_killed__in_mid_job__job_ends_in_its_first_attempt(
         assert "awake" in scene.log(job)
 
 
+def test_cancel__by_the_renter_in_mid_job__stops_it_with_a_receipt(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    with run_scene(tmp_path, deployment) as scene:
+        job = scene.launch({"main.py": SLEEPER.format(seconds=300)})
+        until(lambda: "MARKER" in scene.log(job), "the job prints")
+        assert scene.renter("POST", f"/v1/jobs/{to_hex(job)}/cancel").status_code == 200
+        body = scene.wait_done(job)
+        assert body["receipt"]["receipt"]["outcome"] == "cancelled"
+
+
 def test_lease__ends_under_a_running_job__job_is_cancelled(deployment: Deployment, tmp_path: Path) -> None:
     with run_scene(tmp_path, deployment, lease_seconds=8) as scene:
         job = scene.launch({"main.py": SLEEPER.format(seconds=300)})

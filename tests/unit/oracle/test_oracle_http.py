@@ -40,3 +40,23 @@ def test_migration__events_stored_before__get_the_lease_that_they_name(tmp_path:
         rows = transaction.execute(text("SELECT lease_id FROM events ORDER BY log_index")).all()
     assert [row[0] for row in rows] == [lease_id, None]
     store.close()
+
+
+def test_migration__jobs_stored_before__numbered_limited_and_looked_at_anew(tmp_path: Path) -> None:
+    store = Store(create_engine_of(f"sqlite:///{tmp_path / 'old.sqlite'}"))
+    lease_id = samples.make_lease().lease_id
+    insert = text(
+        "INSERT INTO jobs (job_id, lease_id, renter, state, detail, terms, signed_order, bundle_digest, "
+        "deadline, created_at, updated_at, not_before) "
+        "VALUES (:job, :lease, 'x', :state, 'old', '{}', :order, :job, 9, 1, 1, 0)"
+    )
+    with store.write() as transaction:
+        migrate(transaction, "0003")
+        for nonce, state in enumerate(("waiting", "queued")):
+            order = json.dumps(samples.make_order(nonce=nonce).to_json())
+            values = {"job": bytes([nonce]) * 32, "lease": lease_id, "state": state, "order": order}
+            transaction.execute(insert, values)
+        migrate(transaction)
+        found = text("SELECT number, rank, wall_seconds, detail FROM jobs ORDER BY sequence")
+        assert transaction.execute(found).all() == [(1, 9, 60, ""), (2, 9, 60, "old")]
+    store.close()

@@ -16,7 +16,7 @@ from oracle.jobs import (
 )
 from protocol.errors import InvariantBroken
 
-ENDED = {JobState.EXPIRED, JobState.ABANDONED}
+ENDED = {JobState.EXPIRED, JobState.ABANDONED, JobState.CANCELLED}
 
 
 def test_transitions__every_pair__legal_or_refused() -> None:
@@ -37,7 +37,7 @@ def test_transitions__finished_job__never_runs_again() -> None:
     while frontier:
         reachable |= frontier
         frontier = {n for s in frontier for n in JOB_TRANSITIONS[s]} - reachable
-    assert reachable == {JobState.FINISHED, JobState.PROVEN}
+    assert reachable == {JobState.FINISHED, JobState.PROVEN, JobState.UNPROVEN}
 
 
 def test_attempt_after__resent_older_report__changes_nothing() -> None:

@@ -12,8 +12,8 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from oracle.jobs import AttemptState, JobState
-from oracle.store import artifacts, attempts, entities, evidence, history, jobs, nonces, readiness
+from oracle.jobs import AttemptState, JobState, Wait
+from oracle.store import artifacts, attempts, entities, evidence, history, jobs, nonces, queues
 from oracle.store.engine import Store, Transaction, open_store
 from oracle.store.offers import get_found, search
 from oracle.store.schema import metadata
@@ -151,7 +151,8 @@ def test_write__many_threads__every_write_kept(store: Store) -> None:
     for thread in threads:
         thread.join()
     with store.read() as transaction:
-        assert len(jobs.list_open_jobs(transaction)) == 20
+        assert jobs.count_states(transaction) == {JobState.WAITING: 20}
+        assert jobs.count_jobs(transaction, samples.make_lease().lease_id) == 20
 
 
 def test_job__written__read_back_as_it_was(store: Store) -> None:
@@ -168,7 +169,7 @@ def test_job__illegal_step__invariant_broken_and_nothing_changed(store: Store) -
     with pytest.raises(InvariantBroken), store.write() as transaction:
         jobs.set_job_state(transaction, job_id, JobState.PROVEN, NOW)
     with store.read() as transaction:
-        assert jobs.list_open_jobs(transaction)[0].state is JobState.WAITING
+        assert jobs.job_states(transaction, [job_id]) == {job_id: JobState.WAITING}
 
 
 def test_entities__every_kind__read_back_as_written(store: Store) -> None:
@@ -299,10 +300,12 @@ def test_attempts__of_many_jobs__tokens_rise_and_never_repeat(store: Store) -> N
 def test_readiness__bundle_of_a_stranger__does_not_count(store: Store) -> None:
     job_id = add_job(store)
     with store.write() as transaction:
+        jobs.set_job_state(transaction, job_id, JobState.QUEUED, NOW)
+        jobs.set_job_state(transaction, job_id, JobState.WAITING, NOW, Wait.ARTIFACTS)
         artifacts.add_artifact(transaction, BUNDLE, 10, WORKER, NOW)
-        assert readiness.jobs_with_artifacts(transaction) == frozenset()
+        assert queues.leases_arrived(transaction) == frozenset()
         artifacts.add_artifact(transaction, BUNDLE, 10, RENTER, NOW)
-        assert readiness.jobs_with_artifacts(transaction) == {job_id}
+        assert queues.leases_waiting(transaction, Wait.FRESH) == [samples.make_lease().lease_id]
 
 
 def test_artifact_access__parties_of_a_job_that_refers_to_it__alone(store: Store) -> None:
@@ -348,10 +351,10 @@ def test_evidence__proof_on_chain_and_gone_again__job_proven_and_finished_again(
         )
         digests = {job_id: receipt_digest}
         evidence.insert_evidence(transaction, proof.proof_hash, lease.lease_id, BUNDLE, 5, digests, NOW)
-        assert evidence.has_unmarked(transaction)
-        evidence.mark_jobs(transaction, NOW)
+        assert evidence.has_unmarked(transaction, 0)
+        assert evidence.mark_jobs(transaction, NOW, 20, 0) == 1
         assert jobs.job_states(transaction, [job_id]) == {job_id: JobState.PROVEN}
-        assert not evidence.has_unmarked(transaction)
+        assert not evidence.has_unmarked(transaction, 0)
         transaction.execute(text("DELETE FROM proofs"))
-        evidence.mark_jobs(transaction, NOW)
+        assert evidence.mark_jobs(transaction, NOW, 20, 0) == 1
         assert jobs.job_states(transaction, [job_id]) == {job_id: JobState.FINISHED}

@@ -185,3 +185,19 @@ def test_leases_changed__as_the_chain_moves_on__stops_only_what_is_over(
     agent._running[attempt.row.key] = attempt
     agent.leases_changed((replace(make_view(now), lease_id=attempt.row.lease_id),))
     assert attempt._cancelled.is_set() is cancelled
+
+
+def test_cancel__of_a_running_job__stops_it_and_of_a_lost_one__says_so_again(
+    agent: Agent, journal: Journal, tmp_path: Path
+) -> None:
+    attempt = Attempt(agent._host, add_attempt(journal, AttemptState.RUNNING, b"", tmp_path))
+    agent._running[attempt.row.key] = attempt
+    said: list[link.Status] = []
+    agent._host = replace(agent._host, report=said.append)
+    cancelled = link.Desired(assignments=(msgspec.structs.replace(make_assignment(), cancel=True),))
+    agent.receive(cancelled)
+    assert attempt._cancelled.is_set()
+    del agent._running[attempt.row.key]
+    journal.attempts.move(*attempt.row.key, AttemptState.LOST, "the worker restarted")
+    agent.receive(cancelled)
+    assert [(status.state, status.detail) for status in said] == [("lost", "the worker restarted")]

@@ -1,6 +1,7 @@
 """The journal: legal steps only, all or nothing, and the same after a restart."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,32 @@ def test_open__file_of_the_first_version__keeps_its_rows_and_takes_sealed_artifa
     (row,) = journal.attempts.artifacts(JobId(b"\x01"), 1)
     assert (row.name, row.file_digest, row.sealed, row.uploaded) == ("log", b"\x02", None, True)
     journal.close()
+
+
+def test_reads__ten_times_as_many_finished_jobs__cost_the_same(journal: Journal) -> None:
+    signed, costs, made = make_receipt(), [], 0
+    for total in (30, 300):
+        for number in range(made, total):
+            job = JobId(number.to_bytes(32, "big"))
+            receipt = replace(signed, receipt=replace(signed.receipt, order_digest=job))
+            journal.attempts.add(job, 1, number + 1, LEASE, b"{}")
+            journal.attempts.end(job, 1, "{}", [])
+            journal.receipts.add(receipt, number + 1)
+            journal.receipts.acknowledge(job, 1, ReceiptState.ACCEPTED, "")
+        made = total
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        with journal.transaction() as db:
+            db.set_progress_handler(count, 1)
+            assert journal.attempts.in_states(IN_FLIGHT) == []
+            assert journal.receipts.unacknowledged() == []
+            db.set_progress_handler(None, 1)
+        costs.append(steps)
+        counted = journal.receipts.count_unproven(signed.receipt.lease_id)
+        assert counted == {ReceiptState.ACCEPTED: total}
+    assert costs[1] <= costs[0] + 20
