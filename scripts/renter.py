@@ -156,7 +156,7 @@ def _follow(session: Session, prepared: "Launch", quiet: bool) -> None:
 def status(identity: bytes | None, as_json: bool, **given: Any) -> None:
     """Show a lease, a job, or all leases of a wallet."""
     from protocol.bodies import json_of
-    from scripts.client.api import ServiceRefused
+    from scripts.client.answers import ServiceRefused
     from scripts.client.chain import Tokens
 
     with Session(given) as session:

@@ -7,7 +7,8 @@ from typing import Protocol, Self
 
 from protocol.errors import BadInput
 from protocol.units import Digest, ProofHash, to_hex
-from scripts.client.api import OracleClient, ServiceRefused
+from scripts.client.answers import ServiceRefused
+from scripts.client.api import OracleClient
 
 MAX_ARTIFACT_BYTES = 16 << 30
 

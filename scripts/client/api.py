@@ -12,14 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
-from urllib.parse import urlencode
+from typing import BinaryIO, Self
 
 import httpx2 as httpx
-from pydantic import ValidationError
 
 from protocol import bodies, market_bodies
-from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
+from protocol.errors import BadInput, DigestMismatch, LimitExceeded, ServiceUnavailable
 from protocol.matching import Requirements
 from protocol.readers import ReaderKey
 from protocol.request_auth import sign_request
@@ -28,30 +26,18 @@ from protocol.signed import SignedOffer, SignedOrder
 from protocol.structs import Terms
 from protocol.typed_data import Domain, Signer
 from protocol.units import Digest, JobId, LeaseId, ProofHash, to_hex
+from scripts.client.answers import AnyBody, checked, parsed, refusal, target_of
 from scripts.client.events import StreamEvent, read_events
-
-AnyBody = TypeVar("AnyBody", bound=bodies.Body)
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
 RECONNECT_SECONDS = 0.5
 MAX_PAGE = 500
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-RETRYABLE_STATUSES = (408, 425, 429)
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 MAX_STALLS = 5
 RETRY_SECONDS = 0.5
 EMPTY_DIGEST = Digest(hashlib.sha256(b"").digest())
-
-
-class ServiceRefused(RejectedError):
-    """The oracle answered, with an error: `code` is the oracle's."""
-
-    default_code = "service_refused"
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message, code=code)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +93,7 @@ class OracleClient:
         query = body.model_dump(mode="json", exclude_defaults=True)
         cursor: str | None = None
         while True:
-            page = self._get(bodies.OffersBody, _target("/v1/offers", **query, cursor=cursor))
+            page = self._get(bodies.OffersBody, target_of("/v1/offers", **query, cursor=cursor))
             yield from page.offers
             cursor = page.next_cursor
             if cursor is None:
@@ -121,7 +107,7 @@ class OracleClient:
         """Puts a signed offer into the oracle's book; the same again changes nothing."""
         document = bodies.json_of(market_bodies.SignedOfferBody.of(signed))
         response = self._send("POST", "/v1/offers", json.dumps(document).encode(), signed=True)
-        return _parsed(market_bodies.PostedOfferBody, response)
+        return parsed(market_bodies.PostedOfferBody, response)
 
     def request_quotes(self, wanted: Requirements, deadline: int) -> market_bodies.QuotesBody:
         """Asks every connected worker of such a unit for a bid until the deadline, Unix seconds."""
@@ -129,18 +115,18 @@ class OracleClient:
             requirements=market_bodies.RequirementsBody.of(wanted), deadline=deadline
         )
         response = self._send("POST", "/v1/quotes", json.dumps(bodies.json_of(body)).encode(), signed=True)
-        return _parsed(market_bodies.QuotesBody, response)
+        return parsed(market_bodies.QuotesBody, response)
 
     def quotes(self, request_id: bytes, wait_seconds: int = 0) -> market_bodies.QuotesBody:
         """What was bid so far; waits until all have answered or the deadline is over."""
-        target = _target(f"/v1/quotes/{to_hex(request_id)}", wait_seconds=wait_seconds)
+        target = target_of(f"/v1/quotes/{to_hex(request_id)}", wait_seconds=wait_seconds)
         return self._get(market_bodies.QuotesBody, target, signed=True)
 
     def reputations(self) -> Iterator[market_bodies.ReputationsBody]:
         """Page after page, each as of the block that it names."""
         cursor: str | None = None
         while True:
-            page = self._get(market_bodies.ReputationsBody, _target("/v1/reputations", cursor=cursor))
+            page = self._get(market_bodies.ReputationsBody, target_of("/v1/reputations", cursor=cursor))
             yield page
             cursor = page.next_cursor
             if cursor is None:
@@ -153,7 +139,7 @@ class OracleClient:
         cursor: str | None = None
         while True:
             page = self._get(
-                bodies.LeasesBody, _target("/v1/leases", renter=renter, provider=provider, cursor=cursor)
+                bodies.LeasesBody, target_of("/v1/leases", renter=renter, provider=provider, cursor=cursor)
             )
             yield from page.leases
             cursor = page.next_cursor
@@ -163,9 +149,9 @@ class OracleClient:
     def post_order(self, terms: Terms, signed: SignedOrder, priority: int = 0) -> bodies.JobBody:
         """Hand over an order; the same order twice is one job. Priority as in `set_priority`."""
         document = bodies.json_of(bodies.OrderBody.of(terms, signed))
-        target = _target("/v1/orders", priority=priority or None)
+        target = target_of("/v1/orders", priority=priority or None)
         response = self._send("POST", target, json.dumps(document).encode(), signed=True)
-        return _parsed(bodies.JobBody, response)
+        return parsed(bodies.JobBody, response)
 
     def post_orders(
         self, terms: Terms, orders: Sequence[SignedOrder], priority: int = 0
@@ -177,19 +163,19 @@ class OracleClient:
             queued = tuple(bodies.QueuedOrderBody.of(signed, priority) for signed in part)
             content = bodies.OrdersBody(terms=terms, orders=queued).model_dump_json().encode()
             response = self._send("POST", "/v1/orders/batch", content, signed=True)
-            found += _parsed(bodies.OrderedJobsBody, response).results
+            found += parsed(bodies.OrderedJobsBody, response).results
         return found
 
     def cancel(self, job_id: JobId) -> bodies.JobBody:
         """Ask for a job's end; the same again changes nothing. The job as it is now."""
         response = self._send("POST", f"/v1/jobs/{to_hex(job_id)}/cancel", b"", signed=True)
-        return _parsed(bodies.JobBody, response)
+        return parsed(bodies.JobBody, response)
 
     def set_priority(self, job_id: JobId, priority: int) -> bodies.JobBody:
         """Of the identity's jobs under a lease, 9 goes first and 0 last."""
         content = bodies.PriorityBody(priority=priority).model_dump_json().encode()
         response = self._send("PUT", f"/v1/jobs/{to_hex(job_id)}/priority", content, signed=True)
-        return _parsed(bodies.JobBody, response)
+        return parsed(bodies.JobBody, response)
 
     def job(self, job_id: JobId) -> bodies.JobBody:
         return self._get(bodies.JobBody, f"/v1/jobs/{to_hex(job_id)}", signed=True)
@@ -198,7 +184,7 @@ class OracleClient:
         """What the identity may see of them, in the order in which they were ordered."""
         cursor: str | None = None
         while True:
-            target = _target(f"/v1/leases/{to_hex(lease_id)}/jobs", limit=MAX_PAGE, cursor=cursor)
+            target = target_of(f"/v1/leases/{to_hex(lease_id)}/jobs", limit=MAX_PAGE, cursor=cursor)
             page = self._get(bodies.JobsBody, target, signed=True)
             yield from page.jobs
             cursor = page.next_cursor
@@ -211,7 +197,7 @@ class OracleClient:
         return base64.b64decode(body.data), body.next_offset, body.complete
 
     def log_part(self, job_id: JobId, offset: int, wait_seconds: int = 0) -> bodies.LogsBody:
-        target = _target(f"/v1/jobs/{to_hex(job_id)}/logs", offset=offset, wait_seconds=wait_seconds)
+        target = target_of(f"/v1/jobs/{to_hex(job_id)}/logs", offset=offset, wait_seconds=wait_seconds)
         return self._get(bodies.LogsBody, target, signed=True)
 
     def read_log(self, job_id: JobId) -> Iterator[bodies.LogsBody]:
@@ -233,7 +219,7 @@ class OracleClient:
                 for event in _events(response):
                     if event.name == "end":
                         return
-                    part = _checked(bodies.LogsBody, event.data.encode(), target)
+                    part = checked(bodies.LogsBody, event.data.encode(), target)
                     yield part
                     offset = part.next_offset
             time.sleep(RECONNECT_SECONDS)
@@ -256,7 +242,7 @@ class OracleClient:
             target = f"/v1/artifacts/{digest.hex()}"
             headers = self._authorization("PUT", target, digest)
             headers["Content-Length"] = str(size_bytes)
-            _parsed(bodies.ArtifactBody, self._exchange("PUT", target, headers, _chunks(path)))
+            parsed(bodies.ArtifactBody, self._exchange("PUT", target, headers, _chunks(path)))
             return
         with path.open("rb") as file:
             _persist(lambda: self._upload_rest(file.fileno(), size_bytes, digest))
@@ -315,7 +301,7 @@ class OracleClient:
                 yield
 
     def _get(self, body: type[AnyBody], target: str, signed: bool = False) -> AnyBody:
-        return _parsed(body, self._send("GET", target, signed=signed))
+        return parsed(body, self._send("GET", target, signed=signed))
 
     def _send(
         self, method: str, target: str, content: bytes | None = None, signed: bool = False
@@ -339,7 +325,7 @@ class OracleClient:
         except httpx.TransportError as error:
             raise self._unavailable(error) from error
         if response.status_code >= 400 and response.status_code not in expected:
-            raise _refusal(response.status_code, response.content)
+            raise refusal(response.status_code, response.content)
         return response
 
     def _streamed(self, target: str, headers: Mapping[str, str]) -> "_Stream":
@@ -383,7 +369,7 @@ class _Stream:
             self._response = self._client._http.send(self._request, stream=True)
             status = self._response.status_code
             if status >= 400 and status != RANGE_NOT_SATISFIABLE:
-                raise _refusal(status, self._response.read())
+                raise refusal(status, self._response.read())
         except httpx.TransportError as error:
             raise self._client._unavailable(error) from error
         return self._response
@@ -421,37 +407,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _target(path: str, **query: str | int | None) -> str:
-    """Path and query exactly as they are signed and sent."""
-    given = {name: str(value) for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
-
-
 def _events(response: httpx.Response) -> Iterator[StreamEvent]:
     """Until the connection ends, however it ends."""
     with suppress(httpx.TransportError):
         yield from read_events(response.iter_lines())
-
-
-def _parsed(body: type[AnyBody], response: httpx.Response) -> AnyBody:
-    return _checked(body, response.content, str(response.request.url))
-
-
-def _checked(body: type[AnyBody], content: bytes, source: str) -> AnyBody:
-    try:
-        return body.model_validate_json(content)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ServiceUnavailable(f"{source}: expected a {body.__name__}: {where}: {fault['msg']}") from error
-
-
-def _refusal(status: int, content: bytes) -> Exception:
-    try:
-        error = bodies.ErrorBody.model_validate_json(content)
-    except ValidationError:
-        text = content[:200].decode("utf-8", "replace")
-        return ServiceUnavailable(f"oracle: status {status}: {text}")
-    if status >= 500 or status in RETRYABLE_STATUSES:
-        return ServiceUnavailable(f"oracle: {error.message}", code=error.code)
-    return ServiceRefused(status, error.code, f"oracle: {error.message}")

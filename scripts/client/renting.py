@@ -18,7 +18,8 @@ from protocol.signed import SignedOffer, SignedOrder
 from protocol.structs import Acceptance, JobOrder, JobSpec, LeaseStatus, NoticeReason, Offer, OfferKind, Terms
 from protocol.typed_data import hash_struct, sign
 from protocol.units import ZERO_ADDRESS, ZERO_BYTES32, ZERO_DIGEST, Address, JobId, LeaseId, hex_bytes, to_hex
-from scripts.client.api import OracleClient, ServiceRefused
+from scripts.client.answers import ServiceRefused
+from scripts.client.api import OracleClient
 from scripts.client.bundling import Bundle
 from scripts.client.chain import Chain
 from scripts.client.offers import check_signed, find_listed

@@ -14,7 +14,8 @@ from protocol.errors import BadInput, DigestMismatch, LimitExceeded, ServiceUnav
 from protocol.request_auth import verify_request
 from protocol.typed_data import Domain
 from protocol.units import Address, Digest, JobId, LeaseId
-from scripts.client.api import Identity, OracleClient, ServiceRefused
+from scripts.client.answers import ServiceRefused
+from scripts.client.api import Identity, OracleClient
 
 ACCOUNT = Account.from_key(b"\x01" * 32)
 DOMAIN = Domain(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"))
