@@ -69,6 +69,17 @@ def is_due(situation: Situation) -> bool:
     return s.last_heartbeat_at >= s.end and not s.work_in_flight
 
 
+def worth_a_proof(situation: Situation, early: int, receipts: int) -> bool:
+    """Whether one is made now, of so many receipts, without those `early` that the chain's clock is behind of.
+
+    A proof that was posted before its work had ended is at fault. At the lease's end they are waited for.
+    """
+    s = situation
+    if early and s.end <= s.now < _urgent_from(s.end, s.last_post):
+        return False
+    return receipts > 0 or s.new_seconds > 0
+
+
 def is_urgent(view: LeaseView) -> bool:
     """Whether a proof must go now, oracle or no oracle: after the grace nothing is paid."""
     return view.block.timestamp >= _urgent_from(view.end, view.last_post)
@@ -184,9 +195,11 @@ class Prover:
             return None  # those of blocks that are gone were dropped: the next turn counts anew
         late = situation.now >= view.end and situation.work_in_flight
         unproven = self._journal.receipts.unproven(view.lease_id)
-        return self._prepare(
-            view, canonical, [r for r in unproven if late or r.state is ReceiptState.ACCEPTED], last
-        )
+        wanted = [r for r in unproven if late or r.state is ReceiptState.ACCEPTED]
+        ended = [r for r in wanted if r.signed.receipt.finished_at <= situation.now]
+        if not worth_a_proof(situation, len(wanted) - len(ended), len(ended)):
+            return None
+        return self._prepare(view, canonical, ended, last)
 
     def _work_in_flight(self, view: LeaseView, receipts: Mapping[ReceiptState, int]) -> bool:
         attempts = self._journal.attempts.in_states(IN_FLIGHT)

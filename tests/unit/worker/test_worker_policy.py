@@ -7,7 +7,7 @@ import pytest
 from protocol.structs import PostedOrder
 from protocol.units import JobId, address_of
 from tests.unit.worker.worker_samples import END, GRACE, START, make_terms, make_view
-from worker.prover import Situation, is_due
+from worker.prover import Situation, is_due, worth_a_proof
 from worker.pulse import covers_anything
 
 RUNNING = Situation(
@@ -55,6 +55,25 @@ ENDED = replace(RUNNING, now=END + 1, last_heartbeat_at=END)
 )
 def test_is_due__each_situation__follows_the_policy(situation: Situation, expected: bool) -> None:
     assert is_due(situation) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "new_seconds", "early", "receipts", "expected"),
+    [
+        (END - 10, 5, 1, 0, True),
+        (END - 10, 0, 1, 0, False),
+        (END - 10, 0, 1, 1, True),
+        (END, 5, 1, 1, False),
+        (END, 5, 0, 1, True),
+        (END + GRACE, 5, 1, 1, True),
+    ],
+    ids=["without it", "of it alone", "of the others", "at the end", "all have ended", "too late to wait"],
+)
+def test_worth_a_proof__work_ended_later_than_the_chains_clock_says__is_not_in_it(
+    now: int, new_seconds: int, early: int, receipts: int, expected: bool
+) -> None:
+    situation = replace(RUNNING, now=now, new_seconds=new_seconds)
+    assert worth_a_proof(situation, early, receipts) is expected
 
 
 @pytest.mark.parametrize(
