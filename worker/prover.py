@@ -70,7 +70,7 @@ def is_due(situation: Situation) -> bool:
 
 
 def worth_a_proof(situation: Situation, early: int, receipts: int) -> bool:
-    """Whether one is made now, of so many receipts, without those `early` that the chain's clock is behind of.
+    """Whether one is made now, of so many receipts, without the `early` ones.
 
     A proof that was posted before its work had ended is at fault. At the lease's end they are waited for.
     """
