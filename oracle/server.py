@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from oracle.http import http_protocol
+from oracle.http import BoundedHttp
 from oracle.settings import Settings
 from protocol import link
 from protocol.errors import BadInput
@@ -44,7 +44,7 @@ def listen(settings: Settings) -> socket.socket:
 def server_config(application: object) -> uvicorn.Config:
     return uvicorn.Config(
         application,  # pyright: ignore[reportArgumentType]
-        http=http_protocol(),  # pyright: ignore[reportArgumentType]
+        http=BoundedHttp,
         ws="websockets-sansio",
         ws_max_size=link.MAX_FRAME_BYTES,
         ws_per_message_deflate=False,

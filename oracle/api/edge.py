@@ -9,10 +9,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
-from contextlib import suppress
 from typing import Any
 
-import h11
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,9 +91,7 @@ class Exchange:
             self.sent_bytes += len(body)
             if self.keeps:
                 self.parts.append(body)
-        # A sender that broke HTTP in the middle of its body was told so, and hears nothing more.
-        with suppress(h11.LocalProtocolError):
-            await self._send(message)
+        await self._send(message)
 
 
 class Edge:

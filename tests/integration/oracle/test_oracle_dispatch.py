@@ -208,7 +208,8 @@ def test_resume__lease_over_before_its_jobs__run_by_another_unit_and_never_twice
         receipt = rental.receipt(orders[1], 1, outcome=JobOutcome.CANCELLED)
         assert worker.send_receipt(receipt, stopped.fencing_token).accepted
     rental.deployment.anvil.advance(60)
-    rig.until(lambda: renter.job(ids[2])["state"] == "abandoned", "abandoned")
+    # Assigned before its worker left, or not.
+    rig.until(lambda: renter.job(ids[2])["state"] in ("abandoned", "expired"), "given up")
     other = rig.make_rental(rental.deployment, gpu=2, worker_account=8)
     new = other.open(other.terms())
     rig.until(lambda: renter("GET", f"/v1/leases/{to_hex(new)}").status_code == 200, "indexed")
