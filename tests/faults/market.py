@@ -1,0 +1,269 @@
+"""A market whose processes fail: units with real workers, one lease after the other on each, a job in each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from sqlalchemy import select
+
+from oracle.jobs import ACTIVE_ATTEMPTS, JobState
+from oracle.store import history
+from oracle.store.engine import open_store
+from oracle.store.tables import attempts, jobs
+from protocol import manifest
+from protocol.bodies import OrderBody, json_of
+from protocol.events.market import LeaseClosed, Settled
+from protocol.orders import job_id
+from protocol.structs import LeaseStatus, Terms
+from protocol.units import JobId, LeaseId, to_hex
+from scripts.audit.replay import Scope, replay
+from scripts.audit.sources import FolderSource
+from tests.anvil import Deployment, deploy, run_anvil
+from tests.faults.victims import OracleVictim, Victim, is_linked
+from tests.integration.oracle.oracle_rig import Caller, Rental, SignedOrder
+from tests.integration.worker.worker_rig import make_cpu_rental, make_worker, pack, write_keystore
+
+T = TypeVar("T")
+
+WORKER_ACCOUNTS = (2, 4, 5, 6)
+KEEPER_ACCOUNT = 8
+AFTER_SECONDS = 60.0
+"""So soon after the last lease's end everything has come to its end."""
+TERMINAL = frozenset({JobState.PROVEN, JobState.EXPIRED, JobState.ABANDONED})
+BUNDLE = pack({"train.py": "import os\nopen(os.environ['GPGPU_OUTPUT'] + '/out', 'w').write('done')\n"})
+START_DELAY_SECONDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    lease_id: LeaseId
+    terms: Terms
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How it ended. `paid_twice`: what was closed or settled more than once, and all that an auditor finds."""
+
+    leases: int
+    proven: int
+    unfinished: tuple[str, ...]
+    dispatched_twice: tuple[str, ...]
+    paid_twice: tuple[str, ...]
+    strange: tuple[str, ...]
+    recovery_seconds_max: float
+    kills: int
+    after_seconds: float
+
+
+@dataclass(slots=True)
+class FaultyMarket:
+    """`rentals` share a provider and a renter; each has a unit and a worker of its own."""
+
+    deployment: Deployment
+    oracle: OracleVictim
+    workers: list[Victim]
+    rentals: list[Rental]
+    renter: Caller
+    ordered: list[Ordered] = field(default_factory=list)
+
+    @property
+    def victims(self) -> list[Victim]:
+        return [self.oracle, *self.workers]
+
+    def book(self, leases: int, lease_seconds: int) -> None:
+        """Opens them all, back to back on each unit, before anything else happens."""
+        anvil = self.deployment.anvil
+        start = anvil.now() + START_DELAY_SECONDS
+        for number in range(leases):
+            rental = self.rentals[number % len(self.rentals)]
+            begins = start + lease_seconds * (number // len(self.rentals))
+            end = begins + lease_seconds
+            terms = rental.terms(salt=number, start=begins, end=end, max_end=end)
+            lease = rental.open(terms)
+            self.ordered.append(
+                Ordered(lease, terms, job_id(rental.domain, self._order(rental, terms).order))
+            )
+
+    def order_all(self) -> None:
+        """A job for each lease; asked again until the oracle has said yes."""
+        insist(lambda: self.renter.upload(BUNDLE).status_code in (200, 201))
+        for number, ordered in enumerate(self.ordered):
+            rental = self.rentals[number % len(self.rentals)]
+            signed = self._order(rental, ordered.terms)
+            body = OrderBody.of(ordered.terms, signed)
+            insist(lambda body=body: self._taken(body))
+
+    def _order(self, rental: Rental, terms: Terms) -> SignedOrder:
+        return rental.order(terms, bundle=BUNDLE)
+
+    def _taken(self, body: OrderBody) -> bool:
+        response = self.renter("POST", "/v1/orders", json.dumps(json_of(body)).encode())
+        assert response.status_code < 300 or response.status_code >= 500, response.text
+        return response.status_code < 300
+
+    def await_end(self) -> float:
+        """Until all leases are closed and all jobs have ended, or it is too late; seconds after the last end."""
+        anvil, last_end = self.deployment.anvil, max(ordered.terms.end for ordered in self.ordered)
+        while anvil.now() < last_end:
+            time.sleep(0.5)
+        began = time.monotonic()
+        while time.monotonic() < began + AFTER_SECONDS and self.open_leases():
+            time.sleep(0.2)
+        while time.monotonic() < began + AFTER_SECONDS and not insist(self._all_terminal):
+            time.sleep(0.2)
+        return time.monotonic() - began
+
+    def open_leases(self) -> list[LeaseId]:
+        market = self.deployment.market
+        return [
+            o.lease_id
+            for o in self.ordered
+            if market.lease_state(o.lease_id).status is not LeaseStatus.CLOSED
+        ]
+
+    def _all_terminal(self) -> bool:
+        bodies = [self.renter.job(ordered.job_id) for ordered in self.ordered]
+        return all(body["state"] in TERMINAL for body in bodies)
+
+    def count(self, after_seconds: float) -> Tally:
+        """Out of the store, the chain and an audit, once all processes have stopped."""
+        store = open_store(self.database_url)
+        try:
+            with store.read() as transaction:
+                states = {
+                    JobId(row[0]): row[1] for row in transaction.execute(select(jobs.c.job_id, jobs.c.state))
+                }
+                tried = list(
+                    transaction.execute(select(attempts).order_by(attempts.c.job_id, attempts.c.attempt))
+                )
+                events = [event for event, _ in history.list_events(transaction)]
+        finally:
+            store.close()
+        open_leases = set(self.open_leases())
+        unfinished = [
+            f"{to_hex(o.job_id)}: {states.get(o.job_id, 'unknown')}, lease open: {o.lease_id in open_leases}"
+            for o in self.ordered
+            if states.get(o.job_id) not in TERMINAL or o.lease_id in open_leases
+        ]
+        closed = Counter(event.lease_id for event in events if isinstance(event, LeaseClosed))
+        settled = Counter((e.lease_id, e.settled_seconds) for e in events if isinstance(e, Settled))
+        twice = [f"closed {n} times" for n in closed.values() if n != 1]
+        twice += [f"settled {n} times at {key[1]} s" for key, n in settled.items() if n != 1]
+        return Tally(
+            leases=len(self.ordered),
+            proven=sum(state == JobState.PROVEN for state in states.values()),
+            unfinished=tuple(unfinished),
+            dispatched_twice=tuple(_overlapping(tried)),
+            paid_twice=(*twice, *self._differences()),
+            strange=tuple(line for victim in self.victims for line in victim.strange),
+            recovery_seconds_max=max(self.oracle.recoveries_seconds, default=0.0),
+            kills=sum(victim.deaths for victim in self.victims),
+            after_seconds=after_seconds,
+        )
+
+    @property
+    def database_url(self) -> str:
+        return str(self.oracle.settings["database_url"])
+
+    def _differences(self) -> list[str]:
+        source = FolderSource(Path(str(self.oracle.settings["data_dir"])) / "artifacts")
+        report = replay(
+            self.deployment.anvil.web3, self.deployment.manifest, Scope(source=source), lambda _: None
+        )
+        return [str(difference) for difference in report.differences]
+
+
+def _overlapping(tried: list[Any]) -> Iterator[str]:
+    """Attempts at a job that began before the one before them had ended."""
+    for earlier, later in itertools.pairwise(tried):
+        if earlier.job_id == later.job_id and (
+            earlier.state in ACTIVE_ATTEMPTS or earlier.updated_at > later.created_at
+        ):
+            yield f"{to_hex(later.job_id)}: attempts {earlier.attempt} and {later.attempt}"
+
+
+def insist(action: Callable[[], T], seconds: float = 240.0) -> T:
+    """The action's first true answer, however often the other side dies meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = action()
+            if found:
+                return found
+        except httpx2.TransportError:
+            pass
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {action}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def faulty_market(
+    folder: Path, units: int, record: Path, rpc_url: Callable[[str], str] = str, **settings: Any
+) -> Iterator[FaultyMarket]:
+    """All is made ready; nothing runs yet but the chain, a block a second."""
+    with run_anvil(block_time_seconds=None) as anvil:
+        deployment = deploy(anvil)
+        rentals = [
+            make_cpu_rental(deployment, f"unit-{n}", accounts=(1, WORKER_ACCOUNTS[n], 3)) for n in range(units)
+        ]
+        anvil.call("evm_setIntervalMining", 1)
+        anvil.block_time_seconds = 1
+        node = rpc_url(anvil.rpc_url)
+        oracle = OracleVictim.make(
+            folder / "oracle", _oracle_settings(folder / "oracle", deployment, node, settings), record
+        )
+        with ExitStack() as stack:
+            renter = Caller(oracle, rentals[0].domain, rentals[0].renter)  # type: ignore[arg-type]
+            stack.callback(renter.http.close)
+            workers = [
+                _worker(folder / f"worker-{n}", rental, oracle.url, f"unit-{n}", node, record)
+                for n, rental in enumerate(rentals)
+            ]
+            yield FaultyMarket(deployment, oracle, workers, rentals, renter)
+
+
+def _worker(folder: Path, rental: Rental, url: str, device: str, rpc_url: str, record: Path) -> Victim:
+    made = make_worker(
+        folder, rental, url, cpu_device=device, rpc_url=rpc_url, proof_interval_seconds=3600, cpu_threads=1
+    )
+    return Victim("worker", folder, made.settings, record, is_linked)
+
+
+def _oracle_settings(
+    folder: Path, deployment: Deployment, rpc_url: str, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    keystore, password = write_keystore(folder, deployment.anvil.accounts[KEEPER_ACCOUNT])
+    manifest.save(deployment.manifest, folder / "manifest.json")
+    return {
+        "rpc_url": rpc_url,
+        "chain_id": deployment.manifest.chain_id,
+        "manifest": str(folder / "manifest.json"),
+        "data_dir": str(folder / "data"),
+        "database_url": f"sqlite:///{folder / 'store.sqlite'}",
+        "keystore": str(keystore),
+        "password_file": str(password),
+        "confirmations": 0,
+        "poll_seconds": 0.2,
+        "dispatch_seconds": 0.2,
+        "desired_seconds": 1.0,
+        "keeper_seconds": 0.5,
+        "worker_timeout_seconds": 5.0,
+        "housekeeping_seconds": 1.0,
+        "address_requests_per_second": 100_000,
+        "address_burst": 100_000,
+        "account_requests_per_second": 100_000,
+        "account_burst": 100_000,
+        **more,
+    }
