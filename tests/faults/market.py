@@ -1,4 +1,4 @@
-"""A market whose processes fail: units with real workers, one lease after the other on each, a job in each."""
+"""A market whose processes fail: units with real workers, one lease after the other on each, a job each."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How it ended. `paid_twice`: what was closed or settled more than once, and all that an auditor finds."""
+    """How it went. `paid_twice`: what was closed or settled more than once, and what an auditor finds."""
 
     leases: int
     proven: int
@@ -112,7 +112,7 @@ class FaultyMarket:
         return response.status_code < 300
 
     def await_end(self) -> float:
-        """Until all leases are closed and all jobs have ended, or it is too late; seconds after the last end."""
+        """Until all leases are closed and all jobs have ended, or it is too late; seconds after the end."""
         anvil, last_end = self.deployment.anvil, max(ordered.terms.end for ordered in self.ordered)
         while anvil.now() < last_end:
             time.sleep(0.5)
