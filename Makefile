@@ -16,7 +16,7 @@ pip := -m pip --disable-pip-version-check install -qq
 uv_version := 0.13.9
 supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 
-.PHONY: help setup demo devnet test check format abi gas mutants bench nightly prove lock clean clean-all
+.PHONY: help setup demo devnet test check format abi gas mutants faults bench nightly prove lock clean clean-all
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,10 @@ gas: setup ## Measure the gas of every call
 mutants: setup ## Change the contracts in small wrong ways and count what the tests notice (N= mutants a contract)
 	@$(python) -m tests.mutation --count $(or $(N),0) LeaseMarket LeaseBook LeaseAmendments LeaseSuccession \
 	    ComputeCourt CourtCommittee CourtJudgement
+
+faults: setup ## Kill at every point, bad nodes, forks, bad requests (N= scales); the last line is one JSON object
+	@forge build contracts >&2
+	@$(python) -m tests.faults
 
 bench: setup ## Run the benchmarks (N= scales the rounds); the last line is one JSON object
 	@forge build contracts >&2

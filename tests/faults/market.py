@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +21,12 @@ from oracle.store import history
 from oracle.store.engine import open_store
 from oracle.store.tables import attempts, jobs
 from protocol import manifest
-from protocol.bodies import OrderBody, json_of
+from protocol.calls import call_object
+from protocol.errors import RpcError
 from protocol.events.market import LeaseClosed, Settled
 from protocol.orders import job_id
 from protocol.structs import LeaseStatus, Terms
-from protocol.units import JobId, LeaseId, to_hex
+from protocol.units import JobId, LeaseId, parse_address, to_hex
 from scripts.audit.replay import Scope, replay
 from scripts.audit.sources import FolderSource
 from tests.anvil import Deployment, deploy, run_anvil
@@ -40,7 +42,7 @@ AFTER_SECONDS = 60.0
 """So soon after the last lease's end everything has come to its end."""
 TERMINAL = frozenset({JobState.PROVEN, JobState.EXPIRED, JobState.ABANDONED})
 BUNDLE = pack({"train.py": "import os\nopen(os.environ['GPGPU_OUTPUT'] + '/out', 'w').write('done')\n"})
-START_DELAY_SECONDS = 8
+START_DELAY_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,19 @@ class Ordered:
     lease_id: LeaseId
     terms: Terms
     job_id: JobId
+    signed: SignedOrder
+
+    @classmethod
+    def make(cls, rental: Rental, terms: Terms) -> Ordered:
+        signed = rental.order(terms, bundle=BUNDLE)
+        return cls(signed.order.lease_id, terms, job_id(rental.domain, signed.order), signed)
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How it went. `paid_twice`: what was closed or settled more than once, and what an auditor finds."""
+    """How it went. `recovery_seconds_max`: from a start to ready, or from the last end until all was closed.
+
+    `paid_twice`: what was closed or settled more than once, and what an auditor finds."""
 
     leases: int
     proven: int
@@ -62,7 +72,6 @@ class Tally:
     strange: tuple[str, ...]
     recovery_seconds_max: float
     kills: int
-    after_seconds: float
 
 
 @dataclass(slots=True)
@@ -71,51 +80,63 @@ class FaultyMarket:
 
     deployment: Deployment
     oracle: OracleVictim
+    standby: list[OracleVictim]
+    """On the same database, to do the work when the first one dies."""
     workers: list[Victim]
     rentals: list[Rental]
     renter: Caller
     ordered: list[Ordered] = field(default_factory=list)
+    refused: set[JobId] = field(default_factory=set)
+    sending: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def victims(self) -> list[Victim]:
-        return [self.oracle, *self.workers]
+        return [self.oracle, *self.standby, *self.workers]
 
-    def book(self, leases: int, lease_seconds: int) -> None:
-        """Opens them all, back to back on each unit, before anything else happens."""
-        anvil = self.deployment.anvil
-        start = anvil.now() + START_DELAY_SECONDS
-        for number in range(leases):
-            rental = self.rentals[number % len(self.rentals)]
-            begins = start + lease_seconds * (number // len(self.rentals))
-            end = begins + lease_seconds
-            terms = rental.terms(salt=number, start=begins, end=end, max_end=end)
-            lease = rental.open(terms)
-            self.ordered.append(
-                Ordered(lease, terms, job_id(rental.domain, self._order(rental, terms).order))
-            )
-
-    def order_all(self) -> None:
-        """A job for each lease; asked again until the oracle has said yes."""
+    def rent(self, leases: int, lease_seconds: int) -> None:
+        """On each unit one lease after the other, each with a job; returns when the last one is over."""
         insist(lambda: self.renter.upload(BUNDLE).status_code in (200, 201))
-        for number, ordered in enumerate(self.ordered):
-            rental = self.rentals[number % len(self.rentals)]
-            signed = self._order(rental, ordered.terms)
-            body = OrderBody.of(ordered.terms, signed)
-            insist(lambda body=body: self._taken(body))
+        units = len(self.rentals)
+        shares = [range(leases)[unit::units] for unit in range(units)]
+        with ThreadPoolExecutor(units) as pool:
+            for done in [
+                pool.submit(self._rent_in_turn, rental, share, lease_seconds)
+                for rental, share in zip(self.rentals, shares, strict=True)
+            ]:
+                done.result()
 
-    def _order(self, rental: Rental, terms: Terms) -> SignedOrder:
-        return rental.order(terms, bundle=BUNDLE)
+    def _rent_in_turn(self, rental: Rental, salts: Sequence[int], lease_seconds: int) -> None:
+        for salt in salts:
+            # The unit is free once somebody has released the hours of the lease before.
+            ordered = insist(lambda salt=salt: self._open(rental, salt, lease_seconds))
+            self.ordered.append(ordered)
+            insist(lambda ordered=ordered: self._answered(ordered))
+            insist(lambda ordered=ordered: self.deployment.anvil.now() >= ordered.terms.end)
 
-    def _taken(self, body: OrderBody) -> bool:
-        response = self.renter("POST", "/v1/orders", json.dumps(json_of(body)).encode())
+    def _open(self, rental: Rental, salt: int, lease_seconds: int) -> Ordered | None:
+        anvil, renter = self.deployment.anvil, self.renter.account
+        with self.sending:
+            start = anvil.now() + START_DELAY_SECONDS
+            end = start + lease_seconds
+            terms = rental.terms(salt=salt, start=start, end=end, max_end=end)
+            call = self.deployment.market.build_open(terms)
+            try:
+                anvil.call("eth_estimateGas", call_object(call, parse_address(renter.address)))
+            except RpcError:
+                return None
+            anvil.send(renter, call)
+        return Ordered.make(rental, terms)
+
+    def _answered(self, ordered: Ordered) -> bool:
+        response = self.renter.post_order(ordered.terms, ordered.signed)
+        if response.status_code == 422 and response.json()["code"] == "expired":
+            self.refused.add(ordered.job_id)  # the oracle came too late, and said so
+            return True
         assert response.status_code < 300 or response.status_code >= 500, response.text
         return response.status_code < 300
 
     def await_end(self) -> float:
-        """Until all leases are closed and all jobs have ended, or it is too late; seconds after the end."""
-        anvil, last_end = self.deployment.anvil, max(ordered.terms.end for ordered in self.ordered)
-        while anvil.now() < last_end:
-            time.sleep(0.5)
+        """Until all leases are closed and all jobs have ended, or it is too late; in seconds."""
         began = time.monotonic()
         while time.monotonic() < began + AFTER_SECONDS and self.open_leases():
             time.sleep(0.2)
@@ -132,8 +153,8 @@ class FaultyMarket:
         ]
 
     def _all_terminal(self) -> bool:
-        bodies = [self.renter.job(ordered.job_id) for ordered in self.ordered]
-        return all(body["state"] in TERMINAL for body in bodies)
+        taken = [ordered.job_id for ordered in self.ordered if ordered.job_id not in self.refused]
+        return all(self.renter.job(job)["state"] in TERMINAL for job in taken)
 
     def count(self, after_seconds: float) -> Tally:
         """Out of the store, the chain and an audit, once all processes have stopped."""
@@ -153,7 +174,8 @@ class FaultyMarket:
         unfinished = [
             f"{to_hex(o.job_id)}: {states.get(o.job_id, 'unknown')}, lease open: {o.lease_id in open_leases}"
             for o in self.ordered
-            if states.get(o.job_id) not in TERMINAL or o.lease_id in open_leases
+            if (states.get(o.job_id) not in TERMINAL and o.job_id not in self.refused)
+            or o.lease_id in open_leases
         ]
         closed = Counter(event.lease_id for event in events if isinstance(event, LeaseClosed))
         settled = Counter((e.lease_id, e.settled_seconds) for e in events if isinstance(e, Settled))
@@ -166,9 +188,8 @@ class FaultyMarket:
             dispatched_twice=tuple(_overlapping(tried)),
             paid_twice=(*twice, *self._differences()),
             strange=tuple(line for victim in self.victims for line in victim.strange),
-            recovery_seconds_max=max(self.oracle.recoveries_seconds, default=0.0),
+            recovery_seconds_max=max(after_seconds, *self.oracle.recoveries_seconds, 0.0),
             kills=sum(victim.deaths for victim in self.victims),
-            after_seconds=after_seconds,
         )
 
     @property
@@ -192,7 +213,7 @@ def _overlapping(tried: list[Any]) -> Iterator[str]:
             yield f"{to_hex(later.job_id)}: attempts {earlier.attempt} and {later.attempt}"
 
 
-def insist(action: Callable[[], T], seconds: float = 240.0) -> T:
+def insist(action: Callable[[], T | None], seconds: float = 240.0) -> T:
     """The action's first true answer, however often the other side dies meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
@@ -209,20 +230,27 @@ def insist(action: Callable[[], T], seconds: float = 240.0) -> T:
 
 @contextmanager
 def faulty_market(
-    folder: Path, units: int, record: Path, rpc_url: Callable[[str], str] = str, **settings: Any
+    folder: Path,
+    units: int,
+    record: Path,
+    rpc_url: Callable[[str], str] = str,
+    standby: int = 0,
+    **settings: Any,
 ) -> Iterator[FaultyMarket]:
     """All is made ready; nothing runs yet but the chain, a block a second."""
     with run_anvil(block_time_seconds=None) as anvil:
         deployment = deploy(anvil)
         rentals = [
-            make_cpu_rental(deployment, f"unit-{n}", accounts=(1, WORKER_ACCOUNTS[n], 3)) for n in range(units)
+            make_cpu_rental(deployment, f"unit-{n}", accounts=(1, WORKER_ACCOUNTS[n], 3))
+            for n in range(units)
         ]
         anvil.call("evm_setIntervalMining", 1)
         anvil.block_time_seconds = 1
         node = rpc_url(anvil.rpc_url)
-        oracle = OracleVictim.make(
-            folder / "oracle", _oracle_settings(folder / "oracle", deployment, node, settings), record
-        )
+        oracle, *others = [
+            OracleVictim.make(place, _oracle_settings(place, deployment, node, settings), record)
+            for place in (folder / f"oracle-{n}" for n in range(1 + standby))
+        ]
         with ExitStack() as stack:
             renter = Caller(oracle, rentals[0].domain, rentals[0].renter)  # type: ignore[arg-type]
             stack.callback(renter.http.close)
@@ -230,7 +258,7 @@ def faulty_market(
                 _worker(folder / f"worker-{n}", rental, oracle.url, f"unit-{n}", node, record)
                 for n, rental in enumerate(rentals)
             ]
-            yield FaultyMarket(deployment, oracle, workers, rentals, renter)
+            yield FaultyMarket(deployment, oracle, others, workers, rentals, renter)
 
 
 def _worker(folder: Path, rental: Rental, url: str, device: str, rpc_url: str, record: Path) -> Victim:

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.faults.market import faulty_market
+from tests.faults.market import faulty_market, insist
 from tests.faults.points import ROOMS, points_of
-from tests.faults.victims import watched
+from tests.faults.victims import is_ready, watched
 from tests.faulty_node import Faults, faulty_node
 
 UNITS = 4
@@ -31,9 +31,9 @@ def by_a_bad_node(folder: Path, leases: int) -> dict[str, Any]:
         with faulty_market(
             folder, min(UNITS, leases), record, through_faults, rpc_timeout_seconds=RPC_TIMEOUT_SECONDS
         ) as market:
-            market.book(leases, LEASE_SECONDS)
             with watched(market.victims):
-                market.order_all()
+                insist(lambda: is_ready(market.oracle))
+                market.rent(leases, LEASE_SECONDS)
                 after_seconds = market.await_end()
             tally = market.count(after_seconds)
     wrong = (*tally.unfinished, *tally.dispatched_twice, *tally.paid_twice, *tally.strange)

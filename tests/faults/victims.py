@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from tests.anvil import free_port
-from tests.faults.dying import RECORD
 
 CHECK_SECONDS = 0.05
-STARTUP_SECONDS = 60.0
+STOP_SECONDS = 40.0
+SPARED_SECONDS = 6.0
+# Each is forked from a process that has the programs loaded: starting one costs what it does itself.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.faults.dying"])
+
+
+def _run(*given: Any) -> None:
+    from tests.faults.dying import run
+
+    run(*given)
 
 
 @dataclass(slots=True)
@@ -33,7 +41,7 @@ class Victim:
     settings: Mapping[str, Any]
     record: Path
     is_up: Callable[[Victim], bool]
-    process: subprocess.Popen[bytes] | None = None
+    process: ForkServerProcess | None = None
     started_at: float = 0.0
     deaths: int = 0
     died_at: float | None = None
@@ -47,27 +55,19 @@ class Victim:
     def start(self, *arguments: str) -> None:
         settings = self.folder / f"{self.program}.toml"
         settings.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self.settings.items()))
-        command = [sys.executable, "-m", "tests.faults.dying", self.program, *arguments]
-        with self.log_path.open("ab") as file:
-            self.process = subprocess.Popen(
-                [*command, "--settings", str(settings)],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                    "HOME": str(self.folder),
-                    RECORD: str(self.record),
-                },
-            )
+        # Every other life is spared for a while: who dies again and again gets nothing done.
+        spared_seconds = SPARED_SECONDS if self.deaths % 2 else 0.0
+        command = (*arguments, "--settings", str(settings))
+        given = (self.program, command, self.record, self.log_path, spared_seconds)
+        self.process = _FORKS.Process(target=_run, args=given)
+        self.process.start()
         self.started_at = time.monotonic()
 
     def look(self) -> None:
         """Starts it again where it died; notes how long it took until it was up again."""
         if self.process is None:
             return
-        code = self.process.poll()
+        code = self.process.exitcode
         if code is not None:
             self.deaths += 1
             self.died_at = self.died_at or time.monotonic()
@@ -80,13 +80,13 @@ class Victim:
             self.died_at = None
 
     def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.process.is_alive():
             self.process.terminate()
-            try:
-                self.process.wait(40)
-            except subprocess.TimeoutExpired:
+            self.process.join(STOP_SECONDS)
+            if self.process.is_alive():
+                self.strange.append(f"{self.program} in {self.folder.name} did not stop")
                 self.process.kill()
-                self.process.wait()
+                self.process.join()
 
 
 @dataclass(slots=True)
