@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx2
 from sqlalchemy import select
 
-from oracle.jobs import ACTIVE_ATTEMPTS, JobState
+from oracle.jobs import ACTIVE_ATTEMPTS, UNFINISHED_JOBS, JobState
 from oracle.store import history
 from oracle.store.engine import open_store
 from oracle.store.tables import attempts, jobs
@@ -40,7 +40,7 @@ WORKER_ACCOUNTS = (2, 4, 5, 6)
 KEEPER_ACCOUNT = 8
 AFTER_SECONDS = 60.0
 """So soon after the last lease's end everything has come to its end."""
-TERMINAL = frozenset({JobState.PROVEN, JobState.EXPIRED, JobState.ABANDONED})
+TERMINAL = frozenset(state for state in JobState if state not in UNFINISHED_JOBS | {JobState.FINISHED})
 BUNDLE = pack({"train.py": "import os\nopen(os.environ['GPGPU_OUTPUT'] + '/out', 'w').write('done')\n"})
 START_DELAY_SECONDS = 3
 
@@ -141,7 +141,7 @@ class FaultyMarket:
         began = time.monotonic()
         while time.monotonic() < began + AFTER_SECONDS and self.open_leases():
             time.sleep(0.2)
-        while time.monotonic() < began + AFTER_SECONDS and not insist(self._all_terminal):
+        while time.monotonic() < began + AFTER_SECONDS and not self._all_terminal():
             time.sleep(0.2)
         return time.monotonic() - began
 
@@ -155,7 +155,10 @@ class FaultyMarket:
 
     def _all_terminal(self) -> bool:
         taken = [ordered.job_id for ordered in self.ordered if ordered.job_id not in self.refused]
-        return all(self.renter.job(job)["state"] in TERMINAL for job in taken)
+        try:
+            return all(self.renter.job(job)["state"] in TERMINAL for job in taken)
+        except httpx2.TransportError:
+            return False
 
     def count(self, after_seconds: float) -> Tally:
         """Out of the store, the chain and an audit, once all processes have stopped."""
