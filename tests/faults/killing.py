@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from protocol.bodies import json_of
 from protocol.market_bodies import QuoteRequestBody, RequirementsBody, SignedOfferBody
@@ -17,17 +19,50 @@ from protocol.typed_data import sign
 from tests.faults.market import FaultyMarket, Tally, faulty_market, insist
 from tests.faults.points import ROOMS, points_of
 from tests.faults.victims import is_ready, watched
+from tests.integration.oracle import oracle_tus
+from tests.integration.oracle.oracle_rig import Caller
 from tests.integration.oracle.oracle_world import sign_in
 from tests.postgres import run_postgres
 
 UNITS = 4
 LEASE_SECONDS = 30
 REBUILD_TRIES = 40
+TRIES = 12
 QUOTE_SECONDS = 20
 REORGANISED_BLOCKS = 2
 
-NOT_COME_TO: dict[str, str] = {}
-"""Steps that these runs do not come to, and which test kills or fails there instead."""
+_NO_QUORUM = "no oracle is of a quorum here; tests/integration/oracle/test_oracle_quorum.py kills signers"
+_NO_TROUBLE = "nobody drops, outbids or forks away; test_sender_troubles.py, test_outbox.py"
+NOT_COME_TO: Final[dict[str, str]] = {
+    "commit oracle.api.artifacts._checked": "no file is damaged; test_oracle_objects.py",
+    "commit oracle.api.artifacts._checked #2": "no file is damaged; test_oracle_objects.py",
+    "commit oracle.quorum.collector.Collector._take": _NO_QUORUM,
+    "commit oracle.quorum.collector.Collector.collect": _NO_QUORUM,
+    "commit oracle.quorum.signer.QuorumSigner._keep": _NO_QUORUM,
+    "sign oracle.quorum.signer.QuorumSigner._try": _NO_QUORUM,
+    "commit oracle.quotes.Quotes.answer": "no worker bids here; test_worker_quotes.py",
+    "commit oracle.store.outbox.StoreOutbox.mark_failed": _NO_TROUBLE,
+    "commit oracle.store.outbox.StoreOutbox.move": _NO_TROUBLE,
+    "commit oracle.store.outbox.StoreOutbox.reopen": _NO_TROUBLE,
+    "commit oracle.store.outbox.StoreOutbox.reserve_at": _NO_TROUBLE,
+    "commit protocol.outbox.SqliteOutbox.move": _NO_TROUBLE,
+    "commit protocol.outbox.SqliteOutbox.reopen": _NO_TROUBLE,
+    "commit protocol.outbox.SqliteOutbox.reserve_at": _NO_TROUBLE,
+    "commit worker.journal.attempts.AttemptRows.drop_artifacts": "no upload is refused",
+    "commit worker.journal.leases.LeaseRows.add_renter": "no lease is transferred; test_worker_leases.py",
+    "commit worker.journal.leases.LeaseRows.drop_heartbeat": "no fork takes one; test_worker_journal.py",
+    "deliver worker.artifacts.ArtifactClient._take": "no output is so large; test_oracle_uploads.py",
+}
+"""Steps that these runs do not come to, why, and which tests do come to them."""
+OF_THE_OTHER: Final = frozenset(
+    {
+        "oracle: before sign protocol.request_auth.sign_link",
+        "oracle: after sign protocol.request_auth.sign_link",
+        "oracle: before sign protocol.request_auth.sign_request",
+        "oracle: after sign protocol.request_auth.sign_request",
+    }
+)
+"""What the one program never does, though both have the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +102,45 @@ def run(folder: Path, leases: int) -> Killed:
         second = _run(folder / "postgresql", record, leases // 2, **settings) if leases > 1 else None
     known = frozenset[str]().union(*(points_of(program) for program in ROOMS))
     points = frozenset(record.read_text().splitlines())
-    expected = {name for name in known if name.partition(" ")[2].partition(" ")[2] not in NOT_COME_TO}
-    return Killed([each for each in (first, second) if each], points, frozenset(expected - points))
+    expected = {name for name in known if _step(name) not in NOT_COME_TO}
+    return Killed(
+        [each for each in (first, second) if each], points, frozenset(expected - points - OF_THE_OTHER)
+    )
 
 
 def _run(folder: Path, record: Path, leases: int, **settings: Any) -> Tally:
     folder.mkdir()
     with faulty_market(folder, min(UNITS, leases), record, **settings) as market:
         with watched(market.victims):
-            _reorganise(market)
-            _sign_in_and_out(market)
-            _trade(market)
+            insist(lambda: is_ready(market.oracle))
+            for action, modules in _EXERCISES:
+                _exhaust(market, record, action, modules)
             market.rent(leases, LEASE_SECONDS)
             after_seconds = market.await_end()
         _rebuild(market)
         return market.count(after_seconds)
 
 
+def _exhaust(
+    market: FaultyMarket, record: Path, action: Callable[[FaultyMarket], None], modules: tuple[str, ...]
+) -> None:
+    """Does it again until all points of these modules that are reached have been died at."""
+    wanted = {name for name in points_of("oracle") if _step(name).startswith(modules)}
+    for _ in range(TRIES):
+        known = set(record.read_text().splitlines())
+        if wanted <= known | {name for name in wanted if _step(name) in NOT_COME_TO}:
+            return
+        action(market)
+
+
+def _step(name: str) -> str:
+    """Of a point's name, what follows the program and the moment."""
+    return name.split(" ", 2)[2]
+
+
 def _reorganise(market: FaultyMarket) -> None:
-    """Once, of blocks that hold nothing, while the oracle knows them."""
+    """Of blocks that hold nothing, while the oracle knows them."""
     anvil = market.deployment.anvil
-    insist(lambda: is_ready(market.oracle))
     ready_at = anvil.web3.eth.block_number
     insist(lambda: anvil.web3.eth.block_number > ready_at + REORGANISED_BLOCKS and is_ready(market.oracle))
     anvil.call("anvil_reorg", REORGANISED_BLOCKS, [])
@@ -124,6 +177,40 @@ def _trade(market: FaultyMarket) -> None:
         return answer.status_code < 300
 
     insist(asked)
+
+
+def _upload_in_pieces(market: FaultyMarket) -> None:
+    """One upload that ends, and one that is given up."""
+    renter = market.renter
+    for whole in (True, False):
+        data = secrets.token_bytes(64)
+        target = insist(lambda data=data: oracle_tus.create(renter, data).headers.get("Location"))
+        insist(lambda target=target, data=data: _take_piece(renter, target, data[:32]))
+        if whole:
+            insist(lambda target=target, data=data: _take_piece(renter, target, data))
+        else:
+            insist(
+                lambda target=target: (
+                    renter("DELETE", target, b"", **oracle_tus.TUS).status_code in (204, 404)
+                )
+            )
+
+
+def _take_piece(renter: Caller, target: str, data: bytes) -> bool:
+    """Up to the end of `data`, from where the oracle has come to; true too where the upload is over."""
+    head = renter("HEAD", target, b"", **oracle_tus.TUS)
+    if head.status_code == 404:
+        return True
+    offset = int(head.headers.get("Upload-Offset", len(data)))
+    return offset >= len(data) or oracle_tus.patch(renter, target, offset, data[offset:]).status_code == 204
+
+
+_EXERCISES: Final = (
+    (_reorganise, ("commit oracle.watcher",)),
+    (_sign_in_and_out, ("commit oracle.api.sessions",)),
+    (_trade, ("commit oracle.book", "commit oracle.quotes.Quotes.ask")),
+    (_upload_in_pieces, ("commit oracle.uploads", "commit oracle.housekeeping")),
+)
 
 
 def _rebuild(market: FaultyMarket) -> None:

@@ -21,6 +21,7 @@ from oracle.store import history
 from oracle.store.engine import open_store
 from oracle.store.tables import attempts, jobs
 from protocol import manifest
+from protocol.bodies import OrdersBody, QueuedOrderBody
 from protocol.calls import call_object
 from protocol.errors import RpcError
 from protocol.events.market import LeaseClosed, Settled
@@ -41,7 +42,12 @@ KEEPER_ACCOUNT = 8
 AFTER_SECONDS = 60.0
 """So soon after the last lease's end everything has come to its end."""
 TERMINAL = frozenset(state for state in JobState if state not in UNFINISHED_JOBS | {JobState.FINISHED})
-BUNDLE = pack({"train.py": "import os\nopen(os.environ['GPGPU_OUTPUT'] + '/out', 'w').write('done')\n"})
+JOB = """
+import os
+print("at work")
+open(os.environ["GPGPU_OUTPUT"] + "/out", "w").write("done")
+"""
+BUNDLE = pack({"train.py": JOB})
 START_DELAY_SECONDS = 3
 
 
@@ -51,11 +57,14 @@ class Ordered:
     terms: Terms
     job_id: JobId
     signed: SignedOrder
+    surplus_id: JobId
+    surplus: SignedOrder
 
     @classmethod
     def make(cls, rental: Rental, terms: Terms) -> Ordered:
-        signed = rental.order(terms, bundle=BUNDLE)
-        return cls(signed.order.lease_id, terms, job_id(rental.domain, signed.order), signed)
+        signed, surplus = (rental.order(terms, nonce, BUNDLE) for nonce in (0, 1))
+        ids = [job_id(rental.domain, each.order) for each in (signed, surplus)]
+        return cls(signed.order.lease_id, terms, ids[0], signed, ids[1], surplus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,7 @@ class FaultyMarket:
             ordered = insist(lambda salt=salt: self._open(rental, salt, lease_seconds))
             self.ordered.append(ordered)
             insist(lambda ordered=ordered: self._answered(ordered))
+            insist(lambda ordered=ordered: self._managed(ordered))
             insist(lambda ordered=ordered: self.deployment.anvil.now() >= ordered.terms.end)
 
     def _open(self, rental: Rental, salt: int, lease_seconds: int) -> Ordered | None:
@@ -135,6 +145,20 @@ class FaultyMarket:
             return True
         assert response.status_code < 300 or response.status_code >= 500, response.text
         return response.status_code < 300
+
+    def _managed(self, ordered: Ordered) -> bool:
+        """A second job beside it that is ordered in a batch and cancelled, and the first goes before it."""
+        if ordered.job_id in self.refused:
+            return True
+        surplus = QueuedOrderBody.of(ordered.surplus)
+        batch = OrdersBody(terms=ordered.terms, orders=(surplus,)).model_dump_json().encode()
+        first, second = (f"/v1/jobs/{to_hex(job)}" for job in (ordered.job_id, ordered.surplus_id))
+        answers = (
+            self.renter("POST", "/v1/orders/batch", batch),
+            self.renter("PUT", f"{first}/priority", b'{"priority": 9}'),
+            self.renter("POST", f"{second}/cancel"),
+        )
+        return all(answer.status_code < 500 for answer in answers)
 
     def await_end(self) -> float:
         """Until all leases are closed and all jobs have ended, or it is too late; in seconds."""
@@ -187,7 +211,7 @@ class FaultyMarket:
         twice += [f"settled {n} times at {key[1]} s" for key, n in settled.items() if n != 1]
         return Tally(
             leases=len(self.ordered),
-            proven=sum(state == JobState.PROVEN for state in states.values()),
+            proven=sum(states.get(ordered.job_id) == JobState.PROVEN for ordered in self.ordered),
             unfinished=tuple(unfinished),
             dispatched_twice=tuple(_overlapping(tried)),
             paid_twice=(*twice, *self._differences()),
@@ -293,6 +317,8 @@ def _oracle_settings(
         "keeper_seconds": 0.5,
         "worker_timeout_seconds": 5.0,
         "housekeeping_seconds": 1.0,
+        "unused_artifact_seconds": 1,
+        "stray_sweep_seconds": 1,
         "address_requests_per_second": 100_000,
         "address_burst": 100_000,
         "account_requests_per_second": 100_000,
