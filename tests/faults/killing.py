@@ -25,9 +25,9 @@ from tests.integration.oracle.oracle_world import sign_in
 from tests.postgres import run_postgres
 
 UNITS = 4
-LEASE_SECONDS = 30
+LEASE_SECONDS = 40
 REBUILD_TRIES = 40
-TRIES = 12
+TRY_SECONDS, TRY_SECONDS_A_LEASE = 90.0, 6.0
 QUOTE_SECONDS = 20
 REORGANISED_BLOCKS = 2
 
@@ -114,7 +114,7 @@ def _run(folder: Path, record: Path, leases: int, **settings: Any) -> Tally:
         with watched(market.victims):
             insist(lambda: is_ready(market.oracle))
             for action, modules in _EXERCISES:
-                _exhaust(market, record, action, modules)
+                _exhaust(market, record, leases, action, modules)
             market.rent(leases, LEASE_SECONDS)
             after_seconds = market.await_end()
         _rebuild(market)
@@ -122,11 +122,16 @@ def _run(folder: Path, record: Path, leases: int, **settings: Any) -> Tally:
 
 
 def _exhaust(
-    market: FaultyMarket, record: Path, action: Callable[[FaultyMarket], None], modules: tuple[str, ...]
+    market: FaultyMarket,
+    record: Path,
+    leases: int,
+    action: Callable[[FaultyMarket], None],
+    modules: tuple[str, ...],
 ) -> None:
     """Does it again until all points of these modules that are reached have been died at."""
     wanted = {name for name in points_of("oracle") if _step(name).startswith(modules)}
-    for _ in range(TRIES):
+    deadline = time.monotonic() + min(TRY_SECONDS, TRY_SECONDS_A_LEASE * leases)
+    while time.monotonic() < deadline:
         known = set(record.read_text().splitlines())
         if wanted <= known | {name for name in wanted if _step(name) in NOT_COME_TO}:
             return

@@ -20,7 +20,8 @@ from tests.anvil import free_port
 
 CHECK_SECONDS = 0.05
 STOP_SECONDS = 40.0
-SPARED_SECONDS = 6.0
+SPARED_SECONDS = 4.0
+UNSPARED_LIVES = 12
 # Each is forked from a process that has the programs loaded: starting one costs what it does itself.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.faults.dying"])
@@ -55,8 +56,9 @@ class Victim:
     def start(self, *arguments: str) -> None:
         settings = self.folder / f"{self.program}.toml"
         settings.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self.settings.items()))
-        # Every other life is spared for a while: who dies again and again gets nothing done.
-        spared_seconds = SPARED_SECONDS if self.deaths % 2 else 0.0
+        # In the end every other life is spared for a while: who dies again and again gets nothing done.
+        spared = self.deaths % 2 and self.deaths > UNSPARED_LIVES and not arguments
+        spared_seconds = SPARED_SECONDS if spared else 0.0
         command = (*arguments, "--settings", str(settings))
         given = (self.program, command, self.record, self.log_path, spared_seconds)
         self.process = _FORKS.Process(target=_run, args=given)
