@@ -14,7 +14,7 @@ from oracle.loops import Loop, Shutdown
 from oracle.settings import Settings
 from oracle.store.engine import Store
 from oracle.store.outbox import StoreOutbox
-from protocol.chain import connect
+from protocol.chain import SERVICE_ATTEMPTS, connect
 from protocol.contracts import Market
 from protocol.manifest import DeploymentManifest
 from protocol.outbox import Outbox, SqliteOutbox
@@ -39,7 +39,9 @@ def open_keeping(
         return None
     account = load_account(settings.keystore, settings.password_file)
     # A connection of its own: requests of one thread do not wait for those of another.
-    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(
+        settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=SERVICE_ATTEMPTS
+    )
     outbox = _outbox(settings, store, duty)
     pace = SenderSettings(
         bump_after_seconds=settings.keeper_replace_seconds,

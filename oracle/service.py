@@ -50,7 +50,7 @@ from oracle.uploads import Uploads
 from oracle.wakeups import JobWakeups
 from oracle.watcher import Watcher
 from oracle.whereabouts import Whereabouts
-from protocol.chain import check_deployment, connect
+from protocol.chain import SERVICE_ATTEMPTS, check_deployment, connect
 from protocol.errors import BadInput, RetryableError, WrongChain
 from protocol.manifest import DeploymentManifest, load
 from protocol.typed_data import Domain
@@ -58,8 +58,6 @@ from protocol.units import UnitId
 from protocol.wallets import check_account_signature
 
 log = structlog.get_logger(__name__)
-
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,9 @@ def check_chain(settings: Settings) -> tuple[DeploymentManifest, Web3]:
     manifest = load(settings.manifest)
     if manifest.chain_id != settings.chain_id:
         raise WrongChain(f"manifest: expected chain {settings.chain_id}, got {manifest.chain_id}")
-    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=ATTEMPTS)
+    web3 = connect(
+        settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=SERVICE_ATTEMPTS
+    )
     check_deployment(web3, manifest)
     return manifest, web3
 
@@ -281,7 +281,9 @@ def _services(
 def _doors(ground: Ground, origin: str, keeping: Keeping | None) -> Doors:
     settings = ground.settings
     # A connection of its own: requests of one thread do not wait for those of another.
-    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(
+        settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=SERVICE_ATTEMPTS
+    )
     return Doors(
         origin=origin,
         check_sign_in=lambda message, signature: check_signature(web3, message, signature),
@@ -303,7 +305,9 @@ def origin_of(settings: Settings, port: int) -> str:
 def _book(ground: Ground, domain: Domain) -> Book:
     settings = ground.settings
     # A connection of its own: requests of one thread do not wait for those of another.
-    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(
+        settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=SERVICE_ATTEMPTS
+    )
     check = functools.partial(check_account_signature, web3, domain)
     return Book(ground.store, check, wall_now, settings.max_signed_offers_per_provider)
 
@@ -381,6 +385,8 @@ def _office(ground: Ground, shutdown: Shutdown) -> Office | None:
     settings = ground.settings
     if settings.quorum_keystore is None:
         return None
-    web3 = connect(settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds)
+    web3 = connect(
+        settings.all_rpc_urls, settings.chain_id, settings.rpc_timeout_seconds, attempts=SERVICE_ATTEMPTS
+    )
     duty = ground.duty("quorum", settings.quorum_timeout_seconds)
     return open_office(settings, ground.manifest, web3, ground.store, duty, wall_now, shutdown)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from web3 import Web3
 
@@ -16,6 +17,7 @@ from protocol.rpc import rpc, rpc_bytes, rpc_integer, sound
 from protocol.units import to_hex
 
 __all__ = [
+    "SERVICE_ATTEMPTS",
     "Block",
     "BlockTag",
     "check_deployment",
@@ -29,6 +31,9 @@ __all__ = [
     "rpc_integer",
     "sound",
 ]
+
+SERVICE_ATTEMPTS: Final = 3
+"""`attempts` of oracle and worker: they may make each call again, for a transaction's bytes stay the same."""
 
 
 def connect(

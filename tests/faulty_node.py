@@ -87,6 +87,11 @@ class _Upstream:
         self._pool.clear()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked has gone."""
+
+
 @contextmanager
 def faulty_node(honest_url: str, faults: Faults | None = None, seed: int = 0) -> Iterator[FaultyNode]:
     """A running proxy; nothing of it is left afterwards."""
@@ -124,7 +129,7 @@ def faulty_node(honest_url: str, faults: Faults | None = None, seed: int = 0) ->
         def log_message(self, format: str, *arguments: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     node.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

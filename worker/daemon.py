@@ -17,7 +17,7 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
 from protocol import link, manifest
-from protocol.chain import check_deployment, connect
+from protocol.chain import SERVICE_ATTEMPTS, check_deployment, connect
 from protocol.contracts import Market, Registry
 from protocol.errors import BadInput, RejectedError, RetryableError, WrongChain
 from protocol.keccak import keccak256
@@ -301,7 +301,12 @@ def _connect(settings: Settings, deployment: DeploymentManifest, stop: threading
     """A checked connection, waited for; None where the worker was stopped meanwhile."""
     while not stop.is_set():
         try:
-            web3 = connect(str(settings.rpc_url), settings.chain_id, settings.rpc_timeout_seconds)
+            web3 = connect(
+                str(settings.rpc_url),
+                settings.chain_id,
+                settings.rpc_timeout_seconds,
+                attempts=SERVICE_ATTEMPTS,
+            )
             check_deployment(web3, deployment)
         except RetryableError as error:
             _log.warning("chain_unavailable", reason=error.message)

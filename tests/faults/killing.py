@@ -25,6 +25,7 @@ from tests.integration.oracle.oracle_world import sign_in
 from tests.postgres import run_postgres
 
 UNITS = 4
+TIDY: Final = {"unused_artifact_seconds": 1, "stray_sweep_seconds": 1}
 LEASE_SECONDS = 40
 REBUILD_TRIES = 40
 TRY_SECONDS, TRY_SECONDS_A_LEASE = 90.0, 6.0
@@ -110,7 +111,7 @@ def run(folder: Path, leases: int) -> Killed:
 
 def _run(folder: Path, record: Path, leases: int, **settings: Any) -> Tally:
     folder.mkdir()
-    with faulty_market(folder, min(UNITS, leases), record, **settings) as market:
+    with faulty_market(folder, min(UNITS, leases), record, **TIDY, **settings) as market:
         with watched(market.victims):
             insist(lambda: is_ready(market.oracle))
             for action, modules in _EXERCISES:
