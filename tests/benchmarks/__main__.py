@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from tests.benchmarks import chain_paths, dispatch, offers_search, paths, sending
+from tests.benchmarks import api_reads, chain_paths, dispatch, offers_search, paths, sending, store_paths
 
 BENCHMARKS = {
     "state_digest": (paths.state_digest, 7),
@@ -21,6 +21,9 @@ BENCHMARKS = {
     "dispatch_latency": (dispatch.dispatch_latency, 5),
     "dispatch_rate": (dispatch.dispatch_rate, 3),
     "audit_replay": (chain_paths.audit_replay, 3),
+    "rebuild": (store_paths.rebuild, 1),
+    "read_offers": (api_reads.read_offers, 3),
+    "read_own_job": (api_reads.read_own_job, 3),
     "offers_search": (offers_search.offers_search, 7),
     "offers_search_in_vain": (offers_search.offers_search_in_vain, 7),
 }

@@ -8,9 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from oracle.api.auth import TOKEN_PREFIX
@@ -22,6 +21,7 @@ from protocol.digests import sha256
 from protocol.ledger import Changes
 from protocol.units import BlockNumber, UnixTime, to_hex
 from tests.benchmarks.api_server import database_url
+from tests.benchmarks.harness import Figure, Goal, figure
 from tests.unit.oracle import oracle_samples as samples
 from tests.unit.oracle.market_samples import PARAMETERS, STAKED, unit
 
@@ -31,34 +31,34 @@ SECONDS = 1.0
 PEER = "sync FastAPI + SQLAlchemy session + pydantic"
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
-    """Requests a second, medians of the rounds."""
-
-    ours: float
-    peer: float
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.peer
+GOAL = ">= 5x sync FastAPI + SQLAlchemy session + pydantic; hot reads >= 15x"
 
 
-def api_reads(rounds: int) -> Mapping[str, Reads]:
-    """`offers`: a page of 20 of 10,000, the hot read. `job`: one's own job's state, with a token."""
+def read_offers(rounds: int) -> Figure:
+    """A page of 20 of 10,000, the hot read."""
+    return _read("offers", rounds, Goal(GOAL, times={PEER: 15}))
+
+
+def read_own_job(rounds: int) -> Figure:
+    """One's own job's state, with a token."""
+    return _read("job", rounds, Goal(GOAL, times={PEER: 5}))
+
+
+def _read(path: str, rounds: int, goal: Goal) -> Figure:
     with tempfile.TemporaryDirectory(prefix="gpgpu-reads-") as name:
-        requests = _fill(Path(name))
+        request = _fill(Path(name))[path]
         with _serve("ours", Path(name)) as ours, _serve("peer", Path(name)) as peer:
-            return {path: _compare(request, ours, peer, rounds) for path, request in requests.items()}
+            return figure(_compare(request, ours, peer, rounds), "requests/s", goal)
 
 
-def _compare(request: bytes, ours: int, peer: int, rounds: int) -> Reads:
+def _compare(request: bytes, ours: int, peer: int, rounds: int) -> dict[str, float | None]:
     rates: dict[int, list[float]] = {ours: [], peer: []}
     for turn in range(rounds + 1):
         for port in (ours, peer):
             rate = requests_per_second(port, request, SECONDS)
             if turn:  # the first is for warming up
                 rates[port].append(rate)
-    return Reads(statistics.median(rates[ours]), statistics.median(rates[peer]))
+    return {"ours": statistics.median(rates[ours]), PEER: statistics.median(rates[peer])}
 
 
 def requests_per_second(port: int, request: bytes, seconds: float) -> float:
@@ -130,8 +130,3 @@ def _serve(name: str, folder: Path) -> Iterator[int]:
             yield int(process.stdout.readline())
         finally:
             process.kill()
-
-
-if __name__ == "__main__":
-    for path, reads in api_reads(int(sys.argv[1]) if len(sys.argv) > 1 else 3).items():
-        print(f"{path}: ours {reads.ours:.0f}/s, {PEER} {reads.peer:.0f}/s, {reads.ratio:.1f}x")
