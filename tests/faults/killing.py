@@ -17,8 +17,8 @@ from protocol.matching import Requirements
 from protocol.signed import SignedOffer
 from protocol.typed_data import sign
 from tests.faults.market import FaultyMarket, Tally, faulty_market, insist
-from tests.faults.points import ROOMS, points_of
-from tests.faults.victims import is_ready, watched
+from tests.faults.points import MOMENTS, ROOMS, points_of
+from tests.faults.victims import OracleVictim, is_ready, watched
 from tests.integration.oracle import oracle_tus
 from tests.integration.oracle.oracle_rig import Caller
 from tests.integration.oracle.oracle_world import sign_in
@@ -42,6 +42,7 @@ NOT_COME_TO: Final[dict[str, str]] = {
     "commit oracle.quorum.signer.QuorumSigner._keep": _NO_QUORUM,
     "sign oracle.quorum.signer.QuorumSigner._try": _NO_QUORUM,
     "commit oracle.quotes.Quotes.answer": "no worker bids here; test_worker_quotes.py",
+    "commit oracle.uploads.Uploads.find": "no piece is lost; test_oracle_uploads.py",
     "commit oracle.store.outbox.StoreOutbox.mark_failed": _NO_TROUBLE,
     "commit oracle.store.outbox.StoreOutbox.move": _NO_TROUBLE,
     "commit oracle.store.outbox.StoreOutbox.reopen": _NO_TROUBLE,
@@ -118,6 +119,8 @@ def _run(folder: Path, record: Path, leases: int, **settings: Any) -> Tally:
                 _exhaust(market, record, leases, action, modules)
             market.rent(leases, LEASE_SECONDS)
             after_seconds = market.await_end()
+        if market.standby:
+            _stop_cleanly(market.oracle)
         _rebuild(market)
         return market.count(after_seconds)
 
@@ -217,6 +220,14 @@ _EXERCISES: Final = (
     (_trade, ("commit oracle.book", "commit oracle.quotes.Quotes.ask")),
     (_upload_in_pieces, ("commit oracle.uploads", "commit oracle.housekeeping")),
 )
+
+
+def _stop_cleanly(oracle: OracleVictim) -> None:
+    """It dies before it gives up its duties, and the next time after."""
+    for _ in MOMENTS:
+        oracle.start()
+        insist(lambda: is_ready(oracle))
+        oracle.stop()
 
 
 def _rebuild(market: FaultyMarket) -> None:

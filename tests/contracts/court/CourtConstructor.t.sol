@@ -45,6 +45,13 @@ contract CourtConstructorTest is CourtBase {
         new ComputeCourt(market, registry_, quorum_, courtParameters());
     }
 
+    function test_WhenMembersMayLeaveAsSoonAsADisputeEnds() external {
+        uint32 longest = court.DISPUTE_MAX_SECONDS();
+        (OracleQuorum quorum_, ProviderRegistry registry_) = _around(address(stakeToken), longest);
+        ComputeCourt made = new ComputeCourt(market, registry_, quorum_, courtParameters());
+        assertEq(made.DISPUTE_MAX_SECONDS(), longest);
+    }
+
     function test_RevertWhen_ThereIsNoBond() external {
         CourtParameters memory parameters = courtParameters();
         parameters.challengeBond = 0;
