@@ -6,6 +6,7 @@ N scales the counts: so many leases with kills, and so many by a bad node. The l
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from tests.faults import killing, reorganising, requests
 from tests.faults.nodes import by_a_bad_node
@@ -26,6 +29,7 @@ PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
 
 
 def main() -> int:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     count = int(os.environ.get("N") or "50")
     figures: dict[str, Any] = {}
     for name in sys.argv[1:] or PARTS:
