@@ -9,14 +9,15 @@ import pytest
 from protocol.accrual import ALWAYS
 from protocol.manifest import TokenInfo, load, save
 from protocol.structs import LeaseStatus
-from protocol.units import hex_bytes, to_hex
+from protocol.units import JobId, hex_bytes, to_hex
 from scripts.client import providing
+from scripts.client.following import ENDED_STATES
 from scripts.client.offers import read_signed_offer
 from scripts.localnet.anvil import PROJECT
 from scripts.localnet.services import child_environment
 from scripts.localnet.waiting import await_value
 from tests.acceptance.conftest import Running, Shown
-from tests.acceptance.tasks import FAILING, HELLO, write_task
+from tests.acceptance.tasks import FAILING, HELLO, SLOW, write_task
 
 REFUSED, UNAVAILABLE, FAILED = 2, 3, 1
 
@@ -102,6 +103,31 @@ def test_launch__detached__returns_at_once(running: Running, lease_id: str, tmp_
     assert "job   0x" in result.output
     job_id = result.stdout.split("job   ")[1].split()[0]
     assert running.gpgpu("logs", job_id, "-f").stdout == "hello detached\n"
+
+
+def test_cancel__of_two_jobs__one_runs_first_and_the_other_ends(
+    running: Running, lease_id: str, tmp_path: Path
+) -> None:
+    task = write_task(tmp_path, SLOW, "job.py 600")
+    jobs = [
+        running.gpgpu("launch", str(task), "-y", "-d", "--lease", lease_id)
+        .stdout.split("job   ")[1]
+        .split()[0]
+        for _ in range(2)
+    ]
+    assert "priority 9" in running.gpgpu("priority", jobs[1], "9").output
+    for job in jobs:
+        result = running.gpgpu("cancel", job)
+        assert result.exit_code == 0, result.output
+    oracle = running.network.client("renter")
+    ids = [JobId(hex_bytes(job, 32)) for job in jobs]
+    await_value(
+        "both have ended",
+        lambda: all(oracle.job(job).state in ENDED_STATES for job in ids),
+        timeout_seconds=30,
+    )
+    resumed = running.gpgpu("resume", lease_id, lease_id)
+    assert (resumed.exit_code, resumed.stderr[:23]) == (0, "0 jobs taken over, 0 ma"), resumed.output
 
 
 # Bad input: exit code 2, one clear line, nothing sent.

@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from scripts import market, renter
 from scripts.main import ENTRIES, cli
 
 HEAVY = ("web3", "ape", "torch", "pydantic", "yaml", "httpx2", "rich")
@@ -35,6 +36,10 @@ def test_help__is_asked__hides_the_aliases() -> None:
     assert "renter" not in commands
     assert "auditor" not in commands
     assert {"offers", "launch", "provider", "audit", "devnet", "deploy", "demo"} <= set(commands)
+
+
+def test_commands__of_renter_and_market__are_all_at_the_top() -> None:
+    assert set(renter.cli.commands) | set(market.cli.commands) <= set(ENTRIES)
 
 
 def test_command__unknown__exits_2() -> None:
