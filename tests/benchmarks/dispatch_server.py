@@ -24,7 +24,7 @@ from oracle.intake import Intake
 from oracle.joblogs import JobLogs
 from oracle.links import Links
 from oracle.loops import Loop, Shutdown
-from oracle.service import server_config
+from oracle.server import server_config
 from oracle.settings import Settings
 from oracle.store.engine import open_store
 from oracle.wakeups import JobWakeups
@@ -78,7 +78,7 @@ def make_services(folder: Path) -> tuple[Services, Loop]:
         origin="http://127.0.0.1",
         check_sign_in=lambda _message, _signature: DOMAIN.market,
         chain_reachable=lambda: True,
-        outbox_depth=lambda: 0,
+        standing=lambda: None,
         metrics_token_digest=None,
         by_address=Buckets(ENDLESS, ENDLESS),
         by_account=Buckets(ENDLESS, ENDLESS),
@@ -97,6 +97,8 @@ def make_services(folder: Path) -> tuple[Services, Loop]:
         head_block=lambda: 10,
         wake_dispatcher=dispatching.wake,
         doors=doors,
+        readers=(),
+        book=SimpleNamespace(version=None),
         unidentified=asyncio.Semaphore(8),
         stopping=asyncio.Event(),
     )

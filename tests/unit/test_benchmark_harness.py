@@ -1,7 +1,11 @@
 """How a figure is stated: what counts as met, and what a peer that did not run does to it."""
 
+import importlib
+import pkgutil
+
 import pytest
 
+from tests import benchmarks
 from tests.benchmarks.harness import Goal, figure, median_seconds
 
 TWICE = Goal(">= 2x one", times={"one": 2})
@@ -46,3 +50,10 @@ def test_median_seconds__interleaved__first_round_uncounted_and_own_measure_pref
     found = median_seconds({"one": lambda: path("one", one), "two": lambda: path("two", two)}, 3)
     assert found == {"one": 2.0, "two": 4.0}
     assert order == ["one", "two"] * 4
+
+
+@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(benchmarks.__path__)])
+def test_benchmark__of_the_code_as_it_is__can_be_loaded(module: str) -> None:
+    """They run elsewhere, in processes of their own: here it is seen that nothing they take has moved."""
+    if module != "__main__":
+        importlib.import_module(f"{benchmarks.__name__}.{module}")
