@@ -7,6 +7,7 @@ its chunks; a state's root is the Merkle root over its tensors, sorted by name.
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 from protocol import merkle
@@ -53,6 +54,11 @@ def sha256_stream(reader: Reader) -> Digest:
     while piece := reader.read(1 << 20):
         state.update(piece)
     return Digest(state.digest())
+
+
+def sha256_file(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return sha256_stream(file)
 
 
 def chunk_root(buffer: Buffer) -> Digest:

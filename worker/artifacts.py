@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 import httpx2
 
 from protocol.bodies import ErrorBody
-from protocol.digests import sha256, sha256_stream
+from protocol.digests import sha256, sha256_file
 from protocol.errors import DigestMismatch, LimitExceeded, RejectedError, ServiceUnavailable
 from protocol.request_auth import sign_request
 from protocol.resumable import PIECE_BYTES, Answer, Step, upload_steps
@@ -90,7 +90,7 @@ class ArtifactClient:
                 response.close()
         except httpx2.TransportError as error:
             raise ServiceUnavailable(f"GET {url}: {error}") from error
-        actual = file_digest(target)
+        actual = sha256_file(target)
         if actual != digest:
             target.unlink()
             raise DigestMismatch(f"{url}: expected {digest.hex()}, got {actual.hex()}")
@@ -140,12 +140,6 @@ class ArtifactClient:
         nonce = secrets.token_bytes(32)
         signed = sign_request(self._domain, self._account, method, path, digest, self._now(), nonce)
         return self._client.build_request(method, url, content=body, headers={**headers, **signed})
-
-
-def file_digest(path: Path) -> Digest:
-    """SHA-256 of a file of ours."""
-    with path.open("rb") as file:
-        return sha256_stream(file)
 
 
 def _write(chunks: Iterator[bytes], target: Path, start: int, max_bytes: int) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocol.bundle import write_bundle
+from protocol.digests import sha256_file
 from protocol.errors import BadInput, DigestMismatch, LimitExceeded, RejectedError
 from protocol.json_text import canonical_json, parse_json
 from protocol.structs import JobClass, JobOutcome, JobSpec
 from protocol.trace import TraceLeaf, check_chain, decode_leaves, trace_root
 from protocol.typed_data import hash_struct
 from protocol.units import ZERO_DIGEST, Digest, hex_bytes, to_hex
-from worker.artifacts import file_digest
 from worker.journal import ArtifactRow
 from worker.sandbox import Ending, LimitName
 from worker.sandbox.output_size import MAX_ENTRIES, measure
@@ -104,7 +104,7 @@ def failed(outcome: Outcome, detail: str) -> Outcome:
 
 
 def artifact_of(name: str, path: Path) -> ArtifactRow:
-    return ArtifactRow(name, file_digest(path), path, path.stat().st_size, uploaded=False)
+    return ArtifactRow(name, sha256_file(path), path, path.stat().st_size, uploaded=False)
 
 
 def _pack_output(folder: Path) -> list[ArtifactRow]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 
@@ -57,12 +56,6 @@ def set_block_digests(transaction: Transaction, digest: Digest, block_digests: b
     transaction.execute(
         update(artifacts).where(artifacts.c.digest == digest).values(block_digests=block_digests)
     )
-
-
-def artifact_size(transaction: Transaction, digest: Digest) -> int | None:
-    """Bytes, or None where it is not stored."""
-    query = select(artifacts.c.size_bytes).where(artifacts.c.digest == digest)
-    return cast("int | None", transaction.execute(query).scalar())
 
 
 def owns_artifact(transaction: Transaction, digest: Digest, account: Address) -> bool:

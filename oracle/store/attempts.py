@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,20 +65,6 @@ def add_attempt(transaction: Transaction, job_id: JobId, unit_id: UnitId, now: i
 def latest_attempt(transaction: Transaction, job_id: JobId) -> AttemptEntry | None:
     row = transaction.execute(_LATEST, {"job": job_id}).first()
     return None if row is None else read_attempt(row)
-
-
-def latest_attempts(transaction: Transaction, job_ids: Iterable[JobId]) -> dict[JobId, AttemptEntry]:
-    """Of each job that has one, its newest."""
-    wanted = list(job_ids)
-    found: dict[JobId, AttemptEntry] = {}
-    for start in range(0, len(wanted), 500):
-        query = (
-            select(*COLUMNS)
-            .where(attempts.c.job_id.in_(wanted[start : start + 500]))
-            .order_by(attempts.c.attempt)
-        )
-        found.update({entry.job_id: entry for entry in map(read_attempt, transaction.execute(query))})
-    return found
 
 
 def active_attempts(transaction: Transaction, unit_id: UnitId | None = None) -> list[AttemptEntry]:

@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol import sealing
-from protocol.digests import state_root, tensor_digest
+from protocol.digests import sha256_file, state_root, tensor_digest
 from protocol.errors import BadInput, DigestMismatch, ProtocolError, SealBroken
 from protocol.orders import job_id
 from protocol.signed import SignedOrder, SignedReceipt
@@ -26,7 +26,6 @@ from protocol.units import ZERO_DIGEST, Digest, to_hex
 from scripts.audit.proofs import ProvenWork
 from scripts.audit.report import NotChecked, Section
 from scripts.audit.sources import Source
-from scripts.client.api import sha256_of_file
 from scripts.client.unsealing import Opener, open_result
 
 MAX_HEADER_BYTES = 64 << 20
@@ -76,7 +75,7 @@ class Shelf:
         if path is None:
             self._section.fail("artifact_missing", subject, digest.hex(), "none")
             return None
-        sound = self._section.compare("artifact_digest", subject, digest, sha256_of_file(path))
+        sound = self._section.compare("artifact_digest", subject, digest, sha256_file(path))
         return path if sound else None
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 import httpx2 as httpx
 
 from protocol import bodies, market_bodies
+from protocol.digests import sha256, sha256_file
 from protocol.errors import BadInput, DigestMismatch, LimitExceeded, ServiceUnavailable
 from protocol.matching import Requirements
 from protocol.readers import ReaderKey
@@ -28,6 +29,7 @@ from protocol.typed_data import Domain, Signer
 from protocol.units import Digest, JobId, LeaseId, ProofHash, to_hex
 from scripts.client.answers import AnyBody, checked, parsed, refusal, target_of
 from scripts.client.events import StreamEvent, read_events
+from scripts.client.persisting import persist
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
@@ -35,9 +37,7 @@ RECONNECT_SECONDS = 0.5
 MAX_PAGE = 500
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
-MAX_STALLS = 5
-RETRY_SECONDS = 0.5
-EMPTY_DIGEST = Digest(hashlib.sha256(b"").digest())
+EMPTY_DIGEST = sha256(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ class OracleClient:
             parsed(bodies.ArtifactBody, self._exchange("PUT", target, headers, _chunks(path)))
             return
         with path.open("rb") as file:
-            _persist(lambda: self._upload_rest(file.fileno(), size_bytes, digest))
+            persist(lambda: self._upload_rest(file.fileno(), size_bytes, digest))
 
     def _upload_rest(self, descriptor: int, size_bytes: int, digest: Digest) -> Iterator[None]:
         """Yields whenever the upload has come on."""
@@ -272,8 +272,8 @@ class OracleClient:
         partial = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as out:
-                _persist(lambda: self._download_rest(digest, out, max_bytes))
-            actual = sha256_of_file(partial)
+                persist(lambda: self._download_rest(digest, out, max_bytes))
+            actual = sha256_file(partial)
             if actual != digest:
                 raise DigestMismatch(f"artifact: expected sha256 {digest.hex()}, got {actual.hex()}")
             size_bytes = partial.stat().st_size
@@ -379,26 +379,6 @@ class _Stream:
     ) -> None:
         if self._response is not None:
             self._response.close()
-
-
-def sha256_of_file(path: Path) -> Digest:
-    with path.open("rb") as file:
-        return Digest(hashlib.file_digest(file, "sha256").digest())
-
-
-def _persist(begin: Callable[[], Iterator[None]]) -> None:
-    """Runs it to its end, and begins it again where it broke off: MAX_STALLS times without coming on."""
-    stalls = 0
-    while True:
-        try:
-            for _ in begin():
-                stalls = 0
-            return
-        except ServiceUnavailable:
-            stalls += 1
-            if stalls > MAX_STALLS:
-                raise
-            time.sleep(RETRY_SECONDS * 2 ** (stalls - 1))
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -41,15 +41,9 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'store.sqlite'}"
 
 
-def ours(folder: Path) -> FastAPI:
-    """The API as the oracle has it, without the chain behind it."""
-    settings = Settings(
-        rpc_url="http://127.0.0.1:1",
-        chain_id=DOMAIN.chain_id,
-        manifest=folder / "manifest.json",
-        data_dir=folder,
-    )
-    doors = Doors(
+def open_doors() -> Doors:
+    """Nobody is held up, and nothing is asked of a chain."""
+    return Doors(
         origin="http://127.0.0.1",
         check_sign_in=lambda _message, _signature: DOMAIN.market,
         chain_reachable=lambda: True,
@@ -58,6 +52,16 @@ def ours(folder: Path) -> FastAPI:
         by_address=Buckets(ENDLESS, ENDLESS),
         by_account=Buckets(ENDLESS, ENDLESS),
         streams=Streams(1, 1),
+    )
+
+
+def ours(folder: Path) -> FastAPI:
+    """The API as the oracle has it, without the chain behind it."""
+    settings = Settings(
+        rpc_url="http://127.0.0.1:1",
+        chain_id=DOMAIN.chain_id,
+        manifest=folder / "manifest.json",
+        data_dir=folder,
     )
     services = SimpleNamespace(
         settings=settings,
@@ -69,7 +73,7 @@ def ours(folder: Path) -> FastAPI:
         wakeups=JobWakeups(),
         now=lambda: MONDAY,
         head_block=lambda: 10,
-        doors=doors,
+        doors=open_doors(),
         book=SimpleNamespace(version=None),
     )
     return build_application(cast(Services, services))

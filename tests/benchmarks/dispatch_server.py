@@ -16,8 +16,6 @@ import structlog
 import uvicorn
 
 from oracle.api.application import build_application
-from oracle.api.doors import Doors
-from oracle.api.limits import Buckets, Streams
 from oracle.api.services import Services
 from oracle.dispatcher import Dispatcher, Rules, Turned
 from oracle.intake import Intake
@@ -29,7 +27,7 @@ from oracle.settings import Settings
 from oracle.store.engine import open_store
 from oracle.wakeups import JobWakeups
 from oracle.whereabouts import Whereabouts
-from tests.benchmarks.api_server import ENDLESS, database_url
+from tests.benchmarks.api_server import database_url, open_doors
 from tests.unit.oracle.oracle_samples import DOMAIN, GRACE_SECONDS, MONDAY
 
 RULES = Rules(0, 60, 3600, GRACE_SECONDS)
@@ -74,16 +72,6 @@ def make_services(folder: Path) -> tuple[Services, Loop]:
         wake_dispatcher=dispatching.wake,
         wake_readers=wakeups.wake,
     )
-    doors = Doors(
-        origin="http://127.0.0.1",
-        check_sign_in=lambda _message, _signature: DOMAIN.market,
-        chain_reachable=lambda: True,
-        standing=lambda: None,
-        metrics_token_digest=None,
-        by_address=Buckets(ENDLESS, ENDLESS),
-        by_account=Buckets(ENDLESS, ENDLESS),
-        streams=Streams(1, 1),
-    )
     services = SimpleNamespace(
         settings=settings,
         domain=DOMAIN,
@@ -96,7 +84,7 @@ def make_services(folder: Path) -> tuple[Services, Loop]:
         now=now,
         head_block=lambda: 10,
         wake_dispatcher=dispatching.wake,
-        doors=doors,
+        doors=open_doors(),
         readers=(),
         book=SimpleNamespace(version=None),
         unidentified=asyncio.Semaphore(8),

@@ -36,7 +36,6 @@ OPEN_FILES: Final = 4096
 MAX_TMP_BYTES: Final = 1 << 30
 # The processes of bwrap itself: one level for an ordinary user, two for root.
 _OVERHEAD_TASKS: Final = 4
-_GATE_REFUSED: Final = 125
 _CHUNK_BYTES: Final = 1 << 16
 
 
